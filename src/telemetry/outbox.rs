@@ -6,41 +6,8 @@ use std::time::UNIX_EPOCH;
 
 use super::event::OutboxEvent;
 use super::family::Family;
-use crate::reliability::outbox::{DeadReason, QueueSums};
+use crate::reliability::outbox::{OutboxOutcome, QueueSums};
 use crate::runtime::clock;
-
-/// What happened to a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum OutboxOutcome {
-    /// It is durable, and its client was told so.
-    Queued,
-    /// It was to be queued, and its client was refused.
-    NotQueued,
-    /// Its upstream has it.
-    Delivered,
-    /// It was offered and waits for another time.
-    Later,
-    /// It is a dead letter.
-    Dead(DeadReason),
-    /// Somebody ordered that it is sent.
-    Ordered,
-    /// Somebody ordered that it is not.
-    Dropped,
-}
-
-impl OutboxOutcome {
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::NotQueued => "not_queued",
-            Self::Delivered => "delivered",
-            Self::Later => "later",
-            Self::Dead(_) => "dead",
-            Self::Ordered => "retried",
-            Self::Dropped => "dropped",
-        }
-    }
-}
 
 #[derive(Debug, Default)]
 struct OutboxSums {

@@ -207,3 +207,51 @@ impl UpstreamOutboxFile {
         Fallback { policy, content_type, body: Bytes::from(body) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(upstream: &str) -> Result<Option<OutboxPolicy>, String> {
+        let key = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(key.path(), "0f".repeat(32)).expect("writes");
+        let text = format!("[egress]\n[outbox]\nseal_key_file = {:?}\n{upstream}\n", key.path());
+        let config = crate::config::load(&text, "a test", &[]).map_err(|problems| problems.to_string())?;
+        Ok(config.upstreams.last().expect("one").outbox.clone())
+    }
+
+    #[test]
+    fn sendgrid_needs_no_more_than_the_word_and_others_say_what_and_how() {
+        assert_eq!(with("[upstreams.sendgrid]\npreset = \"sendgrid\""), Ok(None), "off unless asked for");
+        let mail =
+            with("[upstreams.sendgrid]\npreset = \"sendgrid\"\noutbox = {}").expect("runs").expect("one");
+        assert!(mail.takes(Method::Post, b"/v3/mail/send") && !mail.takes(Method::Get, b"/v3/mail/send"));
+        assert!(!mail.takes(Method::Post, b"/v3/templates"));
+        assert_eq!((mail.reply.policy.status, mail.reply.body.len()), (202, 0));
+        assert_eq!(mail.gap, Duration::from_millis(100));
+        let hook = "[upstreams.hook]\nendpoints = [\"127.0.0.1:1\"]\nhosts = [\"h.example\"]\n[upstreams.hook.outbox]\n";
+        for (written, told) in [
+            ("", "outbox.paths: needs what may be queued"),
+            ("paths = [\"/a\"]", "outbox.reply: is missing"),
+            ("paths = [\"/a\"]\nreply = { status = 404 }", "404 acknowledges nothing"),
+            ("paths = [\"/a\"]\nreply = {}\norder_by = \"host\"", "outbox.order_by: is no field"),
+        ] {
+            let problems = with(&format!("{hook}{written}")).expect_err(written);
+            assert!(problems.contains(told), "{written}: {problems}");
+        }
+    }
+
+    #[test]
+    fn a_lifetime_ends_while_keys_are_remembered_and_the_key_file_is_a_key() {
+        let stripe = "[upstreams.stripe]\npreset = \"stripe\"\n[upstreams.stripe.outbox]\npaths = [\"/v1/charges\"]\nreply = {}\n";
+        let problems = with(&format!("{stripe}ttl = \"24h\"")).expect_err("too long");
+        assert!(problems.contains("outbox.ttl") && problems.contains("write \"23h59m\""), "{problems}");
+        let kept = with(stripe).expect("runs").expect("one");
+        assert_eq!(kept.order_by.as_deref(), Some("idempotency-key"));
+        let load = |text: &str| crate::config::load(text, "a test", &[]).expect_err("refused").to_string();
+        let nowhere = load("[egress]\n[upstreams.sendgrid]\npreset = \"sendgrid\"\noutbox = {}\n");
+        assert!(nowhere.contains("needs the table [outbox]"), "{nowhere}");
+        let keyless = load("[egress]\n[outbox]\n");
+        assert!(keyless.contains("seal_key_file") && keyless.contains("openssl rand -hex 32"), "{keyless}");
+    }
+}

@@ -10,11 +10,10 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, mpsc};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 
 use tokio::sync::oneshot;
 
-use super::locked;
 use super::record::{MAGIC, Record, Seal, StoredWrite};
 use crate::reliability::outbox::{DeadReason, NextReplay, Queue, QueuePhase, QueuedWrite};
 use crate::runtime::clock;
@@ -59,6 +58,11 @@ pub(super) struct Disk {
     owed: Vec<Record>,
     /// Held as long as the process lives.
     _lock: File,
+}
+
+/// The queue, whoever has panicked with it.
+pub(super) fn locked(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn lock(directory: &Path) -> io::Result<File> {
@@ -343,4 +347,113 @@ fn bytes_at(file: &File, place: Place) -> Option<Vec<u8>> {
     let mut bytes = vec![0; place.length];
     file.read_exact_at(&mut bytes, place.at).ok()?;
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open_in(directory: &Path) -> (Left, Mutex<Queue>) {
+        let queue = Mutex::default();
+        let seal = Seal::new(&[7; 32]).expect("a key");
+        (open(directory, seal, &queue, At(50)).expect("opens"), queue)
+    }
+
+    fn stored(known_again: bool) -> StoredWrite {
+        StoredWrite {
+            upstream: "mail".to_owned(),
+            route: "mail".to_owned(),
+            order: None,
+            known_again,
+            queued: At(5),
+            entrance: "ingress".to_owned(),
+            peer: [127, 0, 0, 1].into(),
+            secure: false,
+            trusted_hops: 0,
+            head: 1,
+        }
+    }
+
+    /// Asks for a request to be written; whoever asked waits.
+    fn accept(disk: &mut Disk, id: u64, known_again: bool) -> oneshot::Receiver<bool> {
+        let (durable, told) = oneshot::channel();
+        let request = format!("request {id}").into_bytes();
+        disk.carry_out(std::iter::once(DiskOrder::Accept { id, write: stored(known_again), request, durable }));
+        told
+    }
+
+    fn note(disk: &mut Disk, record: Record) {
+        disk.carry_out(std::iter::once(DiskOrder::Note { record, durable: None }));
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_anywhere_has_what_stood_before_the_cut_and_is_kept_aside() {
+        let whole = tempfile::tempdir().expect("a directory");
+        let (Left { mut disk, .. }, _) = open_in(whole.path());
+        let mut ends = vec![disk.length];
+        for id in 1..4 {
+            assert_eq!(accept(&mut disk, id, true).try_recv(), Ok(true));
+            ends.push(disk.length);
+        }
+        let bytes = std::fs::read(whole.path().join(NAME)).expect("reads");
+        for cut in (ends[0]..=ends[3]).step_by(7).chain(ends.clone()) {
+            let other = tempfile::tempdir().expect("a directory");
+            std::fs::write(other.path().join(NAME), &bytes[..cut as usize]).expect("writes");
+            let (left, queue) = open_in(other.path());
+            let before = ends[1..].iter().filter(|end| **end <= cut).count();
+            assert_eq!(locked(&queue).len(), before, "cut at {cut}");
+            assert_eq!(left.damaged.is_some(), !ends.contains(&cut));
+            for id in 1..=before as u64 {
+                assert_eq!(left.disk.request(id).expect("there").1, format!("request {id}").into_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_being_sent_at_the_end_is_sent_again_only_where_it_is_known_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (Left { mut disk, .. }, _) = open_in(directory.path());
+        for (id, known_again) in [(1, true), (2, false), (3, false), (4, true), (5, true)] {
+            assert_eq!(accept(&mut disk, id, known_again).try_recv(), Ok(true));
+        }
+        for record in [
+            Record::Sending { id: 1 },
+            Record::Sending { id: 2 },
+            Record::Sending { id: 4 },
+            Record::Over { id: 4 },
+            Record::Later { id: 5, attempts: 2, due: At(99) },
+        ] {
+            note(&mut disk, record);
+        }
+        drop(disk);
+        // Twice: what a start has written is what the next one reads.
+        for _ in 0..2 {
+            let (_, queue) = open_in(directory.path());
+            let queue = locked(&queue);
+            let phase = |id| queue.get(id).map(|write| (write.phase, write.attempts, write.due));
+            assert_eq!(phase(1), Some((QueuePhase::Waiting, 1, At(50))));
+            assert_eq!(phase(2).map(|one| one.0), Some(QueuePhase::Dead(DeadReason::Unsure)));
+            assert_eq!(phase(3), Some((QueuePhase::Waiting, 0, At(5))));
+            assert_eq!((phase(4), queue.last()), (None, 5));
+            assert_eq!(phase(5), Some((QueuePhase::Waiting, 2, At(99))));
+        }
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_sent_and_a_file_of_what_is_over_becomes_short() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (Left { mut disk, .. }, queue) = open_in(directory.path());
+        drop(accept(&mut disk, 1, true));
+        let (durable, told) = oneshot::channel();
+        drop(told);
+        disk.carry_out(std::iter::once(DiskOrder::Accept { id: 2, write: stored(true), request: vec![1], durable }));
+        assert!(!disk.places.contains_key(&2), "its asker had left before");
+        note(&mut disk, Record::Over { id: 1 });
+        let long = disk.length;
+        disk.compact(&locked(&queue).clone()).expect("written");
+        assert!(disk.length < long && disk.places.is_empty());
+        drop(disk);
+        let (_, queue) = open_in(directory.path());
+        assert!(locked(&queue).is_empty());
+    }
 }

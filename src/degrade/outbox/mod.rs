@@ -13,7 +13,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, UNIX_EPOCH};
 
 use secrecy::ExposeSecret as _;
@@ -21,19 +21,27 @@ use tokio::sync::oneshot;
 
 use crate::config::{OutboxConfig, OutboxPolicy};
 use crate::reliability::outbox::{
-    self, DeadReason, NextReplay, Queue, QueueLimits, QueuePhase, QueuedWrite, ReplayOutcome, ReplayPolicy,
+    self, DeadReason, NextReplay, OutboxOutcome, Queue, QueueLimits, QueuePhase, QueuedWrite, ReplayOutcome,
+    ReplayPolicy,
 };
 use crate::runtime::{chance, clock};
 use crate::telemetry::Telemetry;
-use crate::telemetry::outbox::OutboxOutcome;
 use crate::units::At;
-use disk::DiskOrder;
+use disk::{DiskOrder, locked};
 use record::{Record, Seal};
 
 pub use record::StoredWrite;
 
 /// How long the disk may take to make a request durable.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// For writes whose upstream is gone, or has no outbox any more.
+const REMOVED: ReplayPolicy = ReplayPolicy {
+    ttl: Duration::from_secs(7 * 86_400),
+    attempts: 1_000,
+    backoff: Duration::from_secs(5),
+    backoff_max: Duration::from_secs(600),
+};
 
 /// Why a write was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,10 +74,6 @@ impl std::fmt::Debug for Outbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Outbox").field("depth", &self.depth).finish_non_exhaustive()
     }
-}
-
-fn locked(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Now, as it is stored.
@@ -241,13 +245,10 @@ impl Outbox {
         self.settled(id, NextReplay::Delivered);
     }
 
-    /// An attempt to send a write has ended. `policy`: of its upstream; `None`: that is gone.
+    /// An attempt to send a write has ended. `policy`: of its upstream; `None`: that has none.
     pub fn settle(&self, id: u64, outcome: ReplayOutcome, policy: Option<&ReplayPolicy>) {
         let Some(write) = locked(&self.queue).get(id).cloned() else { return };
-        let next = match policy {
-            Some(policy) => outbox::after(outcome, &write, policy, now(), chance::draw()),
-            None => NextReplay::Later { wait: Duration::from_secs(1), counted: false },
-        };
+        let next = outbox::after(outcome, &write, policy.unwrap_or(&REMOVED), now(), chance::draw());
         self.settled(id, next);
     }
 

@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::units::At;
 
 const POLICY: ReplayPolicy = ReplayPolicy {
     ttl: Duration::from_secs(100),
@@ -41,7 +44,7 @@ fn what_may_have_arrived_is_sent_again_only_where_it_is_known_again() {
     for outcome in [answered(503), answered(429)] {
         assert!(matches!(comes(outcome, false), NextReplay::Later { counted: true, .. }), "{outcome:?}");
     }
-    let wait = NextReplay::Later { wait: RECHECK, counted: false };
+    let wait = NextReplay::Later { wait: Duration::from_secs(1), counted: false };
     assert_eq!([comes(ReplayOutcome::Unsent, false), comes(ReplayOutcome::Unsent, true)], [wait; 2]);
 }
 

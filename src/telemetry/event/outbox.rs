@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tracing::{error, info, warn};
 
-use crate::telemetry::outbox::OutboxOutcome;
+use crate::reliability::outbox::OutboxOutcome;
 
 /// Something has happened to a write of an upstream.
 #[derive(Debug)]

@@ -1,38 +1,15 @@
-//! Writes that are queued because their upstream cannot be asked: which may be sent next, and what an outcome means for one.
-//!
-//! Decides order, pace, repetition and end. Refuses to know where the bytes are, what the time is and how a write is sent.
-//! Invariants: of the writes of one order key the oldest that is not over is the only one that may be sent; a write that may
-//! have reached an upstream which does not know it again is never sent a second time unless somebody orders it; what is over
-//! by failure is kept as a dead letter until somebody drops it.
+//! The queue: which write may be sent next, and what there is room for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::backoff;
+use super::replay::NextReplay;
+use super::write::{QueuePhase, QueuedWrite};
 use crate::units::At;
 
-/// A write that could not be sent because its upstream cannot be asked waits so long before it is offered again.
-const RECHECK: Duration = Duration::from_secs(1);
-/// The longest `Retry-After` that is heeded: a longer one would outlast most lifetimes of queued writes.
-const LONGEST_ASKED: Duration = Duration::from_secs(3_600);
 /// Writes of one upstream that are being sent at the same time, at most.
 const SENDING: usize = 4;
-
-/// When a queued write is sent once more, and when it is given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReplayPolicy {
-    /// A write that is older is given up.
-    pub ttl: Duration,
-    /// Attempts that reach the upstream, at most.
-    pub attempts: u32,
-    /// The wait after the first attempt; each further one is longer.
-    pub backoff: Duration,
-    /// The longest wait between two attempts.
-    pub backoff_max: Duration,
-}
 
 /// What may be queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,146 +18,6 @@ pub struct QueueLimits {
     pub messages: usize,
     /// Bytes of them.
     pub bytes: u64,
-}
-
-/// What became of one attempt to send a queued write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReplayOutcome {
-    /// Provably nothing of it left the process.
-    Unsent,
-    /// The upstream answered.
-    Answered {
-        status: u16,
-        /// How long the upstream asks to be left alone.
-        retry_after: Option<Duration>,
-        /// The upstream says by the status that it has done nothing and forgets that it was asked.
-        undone: bool,
-    },
-    /// It may have arrived: the connection broke, or time was up.
-    Unsure,
-}
-
-/// Why a write is a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeadReason {
-    /// The upstream refused it for good.
-    Refused,
-    /// It may have arrived, and the upstream would not know it again.
-    Unsure,
-    /// It became older than it may.
-    Expired,
-    /// It was sent as often as it may be.
-    Exhausted,
-    /// No upstream takes it any more.
-    NoRoute,
-}
-
-impl DeadReason {
-    /// All of them, for metrics and the contract.
-    pub const ALL: [Self; 5] = [Self::Refused, Self::Unsure, Self::Expired, Self::Exhausted, Self::NoRoute];
-
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Unsure => "unsure",
-            Self::Expired => "expired",
-            Self::Exhausted => "exhausted",
-            Self::NoRoute => "no_route",
-        }
-    }
-}
-
-/// Where a queued write is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QueuePhase {
-    /// Its bytes are not known to be durable yet: it is not sent, and what has its order key waits for it.
-    Writing,
-    /// It is sent when its turn comes.
-    Waiting,
-    /// It is being sent.
-    Sending,
-    /// It is given up.
-    Dead(DeadReason),
-}
-
-impl QueuePhase {
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Writing => "writing",
-            Self::Waiting => "waiting",
-            Self::Sending => "sending",
-            Self::Dead(_) => "dead",
-        }
-    }
-}
-
-/// A queued write, without its bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueuedWrite {
-    pub upstream: Arc<str>,
-    pub route: Arc<str>,
-    /// Hash of its upstream and order key; `None`: it has none.
-    pub order: Option<u64>,
-    /// The upstream knows it again, by its key or by its method.
-    pub known_again: bool,
-    pub queued: At,
-    /// Bytes of it on disk.
-    pub bytes: u64,
-    /// Attempts that reached the upstream, or may have.
-    pub attempts: u32,
-    /// Not offered before.
-    pub due: At,
-    pub phase: QueuePhase,
-}
-
-/// What comes after an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NextReplay {
-    /// It is delivered.
-    Delivered,
-    /// It is offered again after a while; `counted`: as another attempt.
-    Later { wait: Duration, counted: bool },
-    /// It is given up.
-    Dead(DeadReason),
-}
-
-/// What comes after `outcome` of a write. `draw`: any number.
-pub fn after(
-    outcome: ReplayOutcome,
-    write: &QueuedWrite,
-    policy: &ReplayPolicy,
-    now: At,
-    draw: u64,
-) -> NextReplay {
-    let asked = match outcome {
-        ReplayOutcome::Unsent if now.since(write.queued) >= policy.ttl => {
-            return NextReplay::Dead(DeadReason::Expired);
-        }
-        ReplayOutcome::Unsent => return NextReplay::Later { wait: RECHECK, counted: false },
-        ReplayOutcome::Answered { status: 200..=299, .. } => return NextReplay::Delivered,
-        // Both say that the request was not taken (RFC 6585 section 4, RFC 9110 section 15.6.4).
-        ReplayOutcome::Answered { status: 429 | 503, retry_after, .. }
-        | ReplayOutcome::Answered { undone: true, retry_after, .. } => retry_after,
-        ReplayOutcome::Answered { status: 408 | 425 | 500.., retry_after, .. } if write.known_again => {
-            retry_after
-        }
-        ReplayOutcome::Unsure if write.known_again => None,
-        ReplayOutcome::Answered { status: 408 | 500.., .. } | ReplayOutcome::Unsure => {
-            return NextReplay::Dead(DeadReason::Unsure);
-        }
-        ReplayOutcome::Answered { .. } => return NextReplay::Dead(DeadReason::Refused),
-    };
-    let made = write.attempts + 1;
-    let wait = backoff::nth(policy.backoff, policy.backoff_max, made.saturating_sub(1), draw);
-    let wait = wait.max(asked.unwrap_or_default().min(LONGEST_ASKED));
-    if made >= policy.attempts {
-        NextReplay::Dead(DeadReason::Exhausted)
-    } else if now.since(write.queued) + wait >= policy.ttl {
-        NextReplay::Dead(DeadReason::Expired)
-    } else {
-        NextReplay::Later { wait, counted: true }
-    }
 }
 
 /// What is queued of one upstream.
@@ -372,6 +209,3 @@ impl Queue {
         sums
     }
 }
-
-#[cfg(test)]
-mod tests;
