@@ -378,7 +378,12 @@ mod tests {
     fn accept(disk: &mut Disk, id: u64, known_again: bool) -> oneshot::Receiver<bool> {
         let (durable, told) = oneshot::channel();
         let request = format!("request {id}").into_bytes();
-        disk.carry_out(std::iter::once(DiskOrder::Accept { id, write: stored(known_again), request, durable }));
+        disk.carry_out(std::iter::once(DiskOrder::Accept {
+            id,
+            write: stored(known_again),
+            request,
+            durable,
+        }));
         told
     }
 
@@ -446,7 +451,12 @@ mod tests {
         drop(accept(&mut disk, 1, true));
         let (durable, told) = oneshot::channel();
         drop(told);
-        disk.carry_out(std::iter::once(DiskOrder::Accept { id: 2, write: stored(true), request: vec![1], durable }));
+        disk.carry_out(std::iter::once(DiskOrder::Accept {
+            id: 2,
+            write: stored(true),
+            request: vec![1],
+            durable,
+        }));
         assert!(!disk.places.contains_key(&2), "its asker had left before");
         note(&mut disk, Record::Over { id: 1 });
         let long = disk.length;
