@@ -159,11 +159,7 @@ impl IntoResponse for ApiError {
                 let told = "a fault of this program stopped it";
                 problem(S::INTERNAL_SERVER_ERROR, "broken", told, "look at standard error")
             }
-            Self::UnknownIncident { id } => {
-                let told = format!("no incident is named {id:?}");
-                let hint = "GET /api/v2/sre/incidents?all=true lists them";
-                problem(S::NOT_FOUND, "unknown_incident", &told, hint)
-            }
+            Self::UnknownIncident { id } => unknown_incident(&id),
             Self::UnknownWrite { id } => unknown_write(&id),
             Self::Refused(refused) => refusal(&refused),
             Self::Recovery(refused) => recovery_refused(&refused),
@@ -235,6 +231,12 @@ fn unknown_service(name: &str, known: &[String]) -> Response {
     let told = format!("nothing here is named {name:?}{guess}");
     let hint = format!("known: {}; send \"force\": true for one that is to come", known.join(", "));
     problem(StatusCode::BAD_REQUEST, "unknown_service", &told, &hint)
+}
+
+fn unknown_incident(id: &str) -> Response {
+    let told = format!("no incident is named {id:?}");
+    let hint = "GET /api/v2/sre/incidents?all=true lists them";
+    problem(StatusCode::NOT_FOUND, "unknown_incident", &told, hint)
 }
 
 fn unknown_write(id: &str) -> Response {

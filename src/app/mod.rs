@@ -100,8 +100,7 @@ impl App {
         let (registry, fresh) = Registry::new(Arc::new(running), Arc::clone(&telemetry), workers);
         let bound = bound::bind_all(&config, &telemetry)?;
         let (stop, drain) = drain::channel();
-        let readiness = Readiness::default();
-        let tasks = Tasks::default();
+        let (readiness, tasks) = (Readiness::default(), Tasks::default());
         let outbox = outbox(&config, &telemetry)?;
         let mut engine =
             control::start(&config, &registry, &telemetry, &tasks, &drain).await.context("store")?;

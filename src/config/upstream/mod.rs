@@ -230,6 +230,15 @@ impl UpstreamFile {
         base
     }
 
+    fn queued(
+        &self,
+        at: Part<'_, '_>,
+        vendor: Option<Preset>,
+        keys: Option<&KeyPolicy>,
+    ) -> Option<OutboxPolicy> {
+        self.outbox.as_ref().and_then(|outbox| outbox.check(at, vendor, keys))
+    }
+
     /// Does it know writes by a key?
     pub(super) fn knows_keys(&self) -> bool {
         !self.idempotency.header.is_empty()
@@ -263,8 +272,7 @@ impl UpstreamFile {
             at.add("upgrade_tls", "needs tls = true: there is nothing to upgrade to");
         }
         let keys = self.idempotency.check(at.part("idempotency"));
-        let outbox =
-            self.outbox.as_ref().and_then(|outbox| outbox.check(at.part("outbox"), preset, keys.as_ref()));
+        let outbox = self.queued(at.part("outbox"), preset, keys.as_ref());
         Some(UpstreamConfig {
             impact: self.impact.clone(),
             endpoints: self.endpoints.iter().map(|endpoint| endpoint.0.clone()).collect(),
