@@ -108,14 +108,15 @@ impl Gateway<'_> {
         if exchange.replays || self.outbox(route, head).is_none() || !body.is_whole_again() {
             return false;
         }
-        match error {
+        let unasked = matches!(
+            error,
             ProxyError::Refused { .. }
-            | ProxyError::NoAddress { .. }
-            | ProxyError::Connect { .. }
-            | ProxyError::Behind { .. } => !exchange.reached || is_vouched(route, head),
-            ProxyError::Deadline { .. } | ProxyError::Broken { .. } => is_vouched(route, head),
-            _ => false,
-        }
+                | ProxyError::NoAddress { .. }
+                | ProxyError::Connect { .. }
+                | ProxyError::Behind { .. }
+        );
+        let unanswered = matches!(error, ProxyError::Deadline { .. } | ProxyError::Broken { .. });
+        unasked && !exchange.reached || (unasked || unanswered) && is_vouched(route, head)
     }
 
     /// Queues a write that failed by `error`: its acknowledgement, or why it is refused.

@@ -1,7 +1,7 @@
 //! What is queued in the outbox, and what became of it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use super::event::OutboxEvent;
@@ -12,21 +12,27 @@ use crate::runtime::clock;
 #[derive(Debug, Default)]
 struct OutboxSums {
     outcomes: BTreeMap<(String, OutboxOutcome), u64>,
-    queued: BTreeMap<Arc<str>, QueueSums>,
 }
 
+/// What is queued now, by upstream.
+type QueuedNow = Box<dyn Fn() -> BTreeMap<Arc<str>, QueueSums> + Send + Sync>;
+
 /// What is counted of the outbox.
-#[derive(Debug, Default)]
-pub struct OutboxMetrics(Mutex<OutboxSums>);
+#[derive(Default)]
+pub struct OutboxMetrics {
+    sums: Mutex<OutboxSums>,
+    /// Asked when somebody reads; unset: there is no outbox.
+    queued: OnceLock<QueuedNow>,
+}
 
 impl OutboxMetrics {
     fn sums(&self) -> MutexGuard<'_, OutboxSums> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// This is queued now.
-    pub fn set(&self, queued: BTreeMap<Arc<str>, QueueSums>) {
-        self.sums().queued = queued;
+    /// What is queued is what `queued` says whenever it is asked.
+    pub fn ask(&self, queued: impl Fn() -> BTreeMap<Arc<str>, QueueSums> + Send + Sync + 'static) {
+        let _ = self.queued.set(Box::new(queued));
     }
 
     /// Counts and logs what has happened to a write of an upstream.
@@ -48,8 +54,9 @@ impl OutboxMetrics {
             "strop_outbox_outcomes_total",
             "What happened to writes of the outbox; reason: of dead letters.",
         );
+        let all = self.queued.get().map(|queued| queued()).unwrap_or_default();
         let sums = self.sums();
-        for (upstream, queued) in &sums.queued {
+        for (upstream, queued) in &all {
             writes.set(&[("upstream", upstream), ("state", "waiting")], queued.waiting as f64);
             writes.set(&[("upstream", upstream), ("state", "dead")], queued.dead as f64);
             bytes.set(&[("upstream", upstream)], queued.bytes as f64);

@@ -297,8 +297,16 @@ impl Disk {
             // Whoever sent it has been refused meanwhile.
             Record::Accepted { id, .. } if done && !told => self.owed.push(Record::Over { id }),
             Record::Accepted { .. } => {}
-            record if !done && !waited => self.owed.push(record),
-            _ => {}
+            record @ (Record::Begins { .. }
+            | Record::Sending { .. }
+            | Record::Later { .. }
+            | Record::Over { .. }
+            | Record::Dead { .. }
+            | Record::Again { .. }) => {
+                if !done && !waited {
+                    self.owed.push(record);
+                }
+            }
         }
     }
 

@@ -139,15 +139,17 @@ impl Outbox {
         let (depth, limits) = (AtomicUsize::new(0), config.limits);
         let outbox = Arc::new(Self { queue, depth, disk: send, limits, telemetry });
         outbox.changed(|_| ());
+        let queued = Arc::downgrade(&outbox.queue);
+        let sums = move || queued.upgrade().map(|queue| locked(&queue).sums()).unwrap_or_default();
+        outbox.telemetry.outbox.ask(sums);
         Ok((outbox, damaged))
     }
 
-    /// Changes the queue and publishes what it is now.
+    /// Changes the queue.
     fn changed<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
         let mut queue = locked(&self.queue);
         let changed = change(&mut queue);
         self.depth.store(queue.len(), Ordering::Release);
-        self.telemetry.outbox.set(queue.sums());
         changed
     }
 

@@ -1,6 +1,6 @@
 //! The queue: which write may be sent next, and what there is room for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ impl Queue {
     /// The write whose turn it is; from now on it is being sent. `pace`: the time between two writes of an upstream;
     /// `None`: it cannot be asked now.
     pub fn next(&mut self, now: At, pace: impl Fn(&str) -> Option<Duration>) -> Option<u64> {
-        let mut held = Vec::new();
+        let mut held = BTreeSet::new();
         let mut sending: BTreeMap<&str, usize> = BTreeMap::new();
         for write in self.writes.values().filter(|write| write.phase == QueuePhase::Sending) {
             *sending.entry(&write.upstream).or_default() += 1;
