@@ -212,9 +212,14 @@ impl UpstreamOutboxFile {
 mod tests {
     use super::*;
 
-    fn with(upstream: &str) -> Result<Option<OutboxPolicy>, String> {
+    fn key() -> tempfile::NamedTempFile {
         let key = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(key.path(), "0f".repeat(32)).expect("writes");
+        key
+    }
+
+    fn with(upstream: &str) -> Result<Option<OutboxPolicy>, String> {
+        let key = key();
         let text = format!("[egress]\n[outbox]\nseal_key_file = {:?}\n{upstream}\n", key.path());
         let config = crate::config::load(&text, "a test", &[]).map_err(|problems| problems.to_string())?;
         Ok(config.upstreams.last().expect("one").outbox.clone())
