@@ -175,6 +175,7 @@ const DOORS: &[(&str, &[&str])] = &[
     (
         "aws_lc_rs::",
         &[
+            "src/degrade/outbox/record.rs",
             "src/message/websocket.rs",
             "src/net/tls.rs",
             "src/notify/sign.rs",

@@ -52,6 +52,11 @@ pub(super) enum ApiError {
         /// What was asked for.
         id: String,
     },
+    /// No write of that number is queued, or it is being sent.
+    UnknownWrite {
+        /// What was asked for.
+        id: String,
+    },
     /// The incident is not in a state for that.
     Refused(Refused),
     /// The order about recovery makes no sense now.
@@ -154,11 +159,8 @@ impl IntoResponse for ApiError {
                 let told = "a fault of this program stopped it";
                 problem(S::INTERNAL_SERVER_ERROR, "broken", told, "look at standard error")
             }
-            Self::UnknownIncident { id } => {
-                let told = format!("no incident is named {id:?}");
-                let hint = "GET /api/v2/sre/incidents?all=true lists them";
-                problem(S::NOT_FOUND, "unknown_incident", &told, hint)
-            }
+            Self::UnknownIncident { id } => unknown_incident(&id),
+            Self::UnknownWrite { id } => unknown_write(&id),
             Self::Refused(refused) => refusal(&refused),
             Self::Recovery(refused) => recovery_refused(&refused),
             Self::Store(error) => {
@@ -229,6 +231,17 @@ fn unknown_service(name: &str, known: &[String]) -> Response {
     let told = format!("nothing here is named {name:?}{guess}");
     let hint = format!("known: {}; send \"force\": true for one that is to come", known.join(", "));
     problem(StatusCode::BAD_REQUEST, "unknown_service", &told, &hint)
+}
+
+fn unknown_incident(id: &str) -> Response {
+    let told = format!("no incident is named {id:?}");
+    let hint = "GET /api/v2/sre/incidents?all=true lists them";
+    problem(StatusCode::NOT_FOUND, "unknown_incident", &told, hint)
+}
+
+fn unknown_write(id: &str) -> Response {
+    let told = format!("no queued write has the number {id:?}, or it is being sent now");
+    problem(StatusCode::NOT_FOUND, "unknown_write", &told, "GET /api/v2/sre/outbox lists them")
 }
 
 fn reloading(busy: Busy) -> Response {

@@ -18,6 +18,7 @@ mod incidents;
 mod mutations;
 mod observed;
 mod open_streams;
+mod outbox;
 mod performance;
 mod recovery;
 mod reports;

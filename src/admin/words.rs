@@ -4,6 +4,7 @@ use crate::reliability::breaker::{BreakerState, Mode};
 use crate::reliability::fleet::Duty;
 use crate::reliability::health::Status;
 use crate::reliability::incident::State;
+use crate::reliability::outbox::{DeadReason, QueuePhase};
 use crate::reliability::recovery::{Action, RecoveryMode, RunOutcome, StepMode, StepResult};
 use crate::reliability::rule::{Rule, Severity};
 use crate::reliability::verdict::BadReason;
@@ -44,11 +45,17 @@ fn breaker() -> Vec<&'static str> {
     [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen].map(BreakerState::label).into()
 }
 
+fn outbox() -> Vec<&'static str> {
+    use QueuePhase::{Dead, Sending, Waiting, Writing};
+    [Writing, Waiting, Sending, Dead(DeadReason::Refused)].map(QueuePhase::label).into()
+}
+
 fn states(schema: &str) -> Option<Vec<&'static str>> {
     Some(match schema {
         "Query" | "IncidentView" | "Observed_IncidentView" => State::ALL.map(State::label).into(),
         "HoldView" => [BreakerState::Closed, BreakerState::Open].map(BreakerState::label).into(),
         "Breaker" | "Observed_Breaker" => breaker(),
+        "QueuedWriteView" => outbox(),
         "SilenceView" => vec!["to_come", "lasting", "ended"],
         "AlertView" => vec!["pending", "firing"],
         "BudgetView" => vec!["met", "warned", "broken"],
@@ -78,6 +85,7 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         (_, "action") if matches!(schema, "PlanStepView" | "StepView") => {
             Action::ALL.map(Action::label).into()
         }
+        ("QueuedWriteView", "dead_because") => DeadReason::ALL.map(DeadReason::label).into(),
         ("StepView", "result") => StepResult::ALL.map(StepResult::label).into(),
         ("RunView", "phase") => vec!["next", "acting", "verifying", "asking", "resting", "over"],
         ("RunView", "outcome") => RunOutcome::ALL.map(RunOutcome::label).into(),

@@ -22,6 +22,7 @@ use crate::admin::Admin;
 use crate::config::Config;
 use crate::config::reload::{ReloadOutcome, Reloader};
 use crate::control::{self, Own, Records};
+use crate::degrade::outbox::Outbox;
 use crate::notify::{Channels, Sender};
 use crate::runtime::drain::{self, Drain, Stop};
 use crate::runtime::readiness::Readiness;
@@ -31,7 +32,7 @@ use crate::runtime::{clock, signals, timer};
 use crate::store::Store;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessLog;
-use crate::telemetry::event::Event;
+use crate::telemetry::event::{Event, OutboxEvent};
 use crate::telemetry::logging::Filter;
 use crate::telemetry::telling;
 use crate::upstream::registry::{Fresh, Registry};
@@ -99,9 +100,11 @@ impl App {
         let (registry, fresh) = Registry::new(Arc::new(running), Arc::clone(&telemetry), workers);
         let bound = bound::bind_all(&config, &telemetry)?;
         let (stop, drain) = drain::channel();
-        let readiness = Readiness::default();
-        let tasks = Tasks::default();
-        let engine = control::start(&config, &registry, &telemetry, &tasks, &drain).await.context("store")?;
+        let (readiness, tasks) = (Readiness::default(), Tasks::default());
+        let outbox = outbox(&config, &telemetry)?;
+        let mut engine =
+            control::start(&config, &registry, &telemetry, &tasks, &drain).await.context("store")?;
+        engine.handle.orders_about(outbox.clone());
         audit::started(engine.handle.records(), &config, start.path.as_deref());
         registry.listeners().bound(bound::listening(&bound, [Some(admin_address), probes_address])?);
         let (watcher, own) = (Watcher::new(&registry, &drain, &engine), engine.own.clone());
@@ -113,7 +116,7 @@ impl App {
         let reloader =
             reloader(start.path, start.env, &config, &telemetry, watcher, start.filter, admin_address);
         addresses.extend(inbound::begin(&config, &engine.handle, &reloader, &telemetry, &tasks, &drain)?);
-        let workers = work::spawn(bound, &registry, &telemetry, &drain)?;
+        let workers = work::spawn(bound, &registry, &telemetry, outbox.as_ref(), &drain)?;
         let admin = Admin::new(
             Arc::clone(&registry),
             Arc::clone(&telemetry),
@@ -188,6 +191,18 @@ impl App {
         telling::flush(Duration::from_millis(500));
         in_time && self.workers.count() > 0
     }
+}
+
+/// Opens the outbox, where there is one.
+fn outbox(config: &Config, telemetry: &Arc<Telemetry>) -> anyhow::Result<Option<Arc<Outbox>>> {
+    let Some(config) = &config.outbox else { return Ok(None) };
+    let opened = Outbox::open(config, Arc::clone(telemetry));
+    let (outbox, damaged) =
+        opened.with_context(|| format!("cannot open the outbox in {}", config.directory.display()))?;
+    if let Some(copy) = damaged {
+        OutboxEvent::damaged(&copy);
+    }
+    Ok(Some(outbox))
 }
 
 /// With the SRE API on the traffic port, when that is wanted: an upstream of its own, without a breaker, that is the

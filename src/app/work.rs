@@ -9,10 +9,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::bound::BoundListener;
+use crate::degrade::outbox::Outbox;
 use crate::degrade::stale::StaleCache;
 use crate::proxy::accept::{self, ListenerDoor};
 use crate::proxy::overload;
 use crate::proxy::pulse::BEAT;
+use crate::proxy::replay;
 use crate::proxy::worker::Worker;
 use crate::runtime::drain::Drain;
 use crate::runtime::workers::Workers;
@@ -26,6 +28,7 @@ pub(super) fn spawn(
     bound: Vec<BoundListener>,
     registry: &Arc<Registry>,
     telemetry: &Arc<Telemetry>,
+    outbox: Option<&Arc<Outbox>>,
     drain: &Drain,
 ) -> anyhow::Result<Workers> {
     let stale: Arc<StaleCache> = Arc::default();
@@ -41,8 +44,8 @@ pub(super) fn spawn(
         .enumerate()
         .map(|(number, share)| {
             let (registry, telemetry, drain) = (Arc::clone(registry), Arc::clone(telemetry), drain.clone());
-            let stale = Arc::clone(&stale);
-            move || work(number, share, (registry, telemetry, stale), drain)
+            let kept = (Arc::clone(&stale), outbox.cloned());
+            move || work(number, share, (registry, telemetry), kept, drain)
         })
         .collect();
     Workers::start(makers, |error| Event::WorkerFailed { error: &error.to_string() }.tell())
@@ -53,17 +56,22 @@ pub(super) fn spawn(
 async fn work(
     number: usize,
     share: Vec<(ListenerDoor, TcpListener)>,
-    (registry, telemetry, stale): (Arc<Registry>, Arc<Telemetry>, Arc<StaleCache>),
+    (registry, telemetry): (Arc<Registry>, Arc<Telemetry>),
+    kept: (Arc<StaleCache>, Option<Arc<Outbox>>),
     drain: Drain,
 ) {
     let seed = chance::draw() ^ number as u64;
-    let worker = Worker::new(number, registry, telemetry, stale, seed);
+    let worker = Worker::new(number, registry, telemetry, kept, seed);
     let open: accept::Open = Rc::new(Cell::new(0));
     crate::runtime::tasks::spawn_on_worker(
         "worker",
         "flushing the access log",
         Rc::clone(&worker.access).keep_flushing(),
     );
+    if let Some(outbox) = worker.outbox.clone().filter(|_| number == 0) {
+        let replaying = replay::replay(Rc::clone(&worker), outbox, Rc::clone(&open), drain.clone());
+        crate::runtime::tasks::spawn_on_worker("worker", "replaying the outbox", replaying);
+    }
     for (door, socket) in share {
         let accepting = accept::accept(socket, door, Rc::clone(&worker), drain.clone(), Rc::clone(&open));
         crate::runtime::tasks::spawn_on_worker("worker", "accepting", accepting);

@@ -19,6 +19,7 @@ use super::inbound::InboundFile;
 use super::ingress::IngressFile;
 use super::kubernetes::KubernetesFile;
 use super::latency::LatencyFile;
+use super::outbox::OutboxFile;
 use super::process::ProcessFile;
 use super::recovery::{PlanFile, RecoveryFile};
 use super::routes::{self, RouteFile};
@@ -69,6 +70,9 @@ pub struct ConfigFile {
     /// Incidents, audit and ledger on disk.
     #[schemars(extend("x-restart" = true))]
     pub store: StoreFile,
+    /// Where writes are kept that were acknowledged before their upstream has them; absent: none are.
+    #[schemars(extend("x-restart" = true))]
+    pub outbox: Option<OutboxFile>,
     /// This process: its name, workers, memory, shutdown and log.
     pub process: ProcessFile,
 }

@@ -23,6 +23,7 @@ mod kubernetes;
 mod latency;
 mod limits;
 pub mod listeners;
+mod outbox;
 pub mod problem;
 mod process;
 pub mod read;
@@ -50,6 +51,7 @@ pub use ingress::{Ambiguous, Ingress, ServerTls, Traces};
 pub use kubernetes::KubernetesConfig;
 pub use latency::{Latency, Measured, Until};
 pub use limits::ClientLimits;
+pub use outbox::OutboxConfig;
 pub use process::ProcessConfig;
 pub use recovery::{BoundHook, Hook, HookSignal, RecoveryConfig};
 pub use routes::{DEFAULT_ROUTE, Route, RoutePath, egress_route, other_route, sre_api};
@@ -58,8 +60,8 @@ pub use stale::StalePolicy;
 pub use store::{Retention, StoreAt, StoreBackup, StoreConfig};
 pub use timeouts::Timeouts;
 pub use upstream::{
-    ClientTls, Endpoint, HealthCheck, Host, HostName, Operation, PoolConfig, Protocol, RefusalTemplate,
-    RefusalValues, UpstreamConfig, presets,
+    ClientTls, Endpoint, HealthCheck, Host, HostName, Operation, OutboxPolicy, PoolConfig, Protocol,
+    RefusalTemplate, RefusalValues, UpstreamConfig, presets,
 };
 
 /// Reads, fills, checks and builds: the one way from text to a [`Config`]. `env` holds the process' `STROP__…`

@@ -17,6 +17,7 @@ use super::inbound::Inbound;
 use super::ingress::Ingress;
 use super::latency::Latency;
 use super::limits::{ClientLimits, LimitsFile};
+use super::outbox::OutboxConfig;
 use super::problem::Collector;
 use super::process::ProcessConfig;
 use super::recovery::RecoveryConfig;
@@ -62,6 +63,8 @@ pub struct Config {
     pub access_log: AccessLogConfig,
     /// Incidents, audit and ledger on disk; `None`: off.
     pub store: Option<StoreConfig>,
+    /// Writes that were acknowledged before their upstream has them; `None`: there are none.
+    pub outbox: Option<OutboxConfig>,
     /// This process: its name, workers, memory, shutdown and log.
     pub process: ProcessConfig,
     /// Hash of the file's text and of the variables that override its keys, 16 hex digits. It tells configs apart and
@@ -150,6 +153,7 @@ impl ConfigFile {
         let inbound = self.inbound.check(problems.part("inbound"));
         let admin = self.admin.check(problems.part("admin"));
         let store = self.store.check(problems.part("store"));
+        let outbox = self.outbox.as_ref().map(|outbox| outbox.check(problems.part("outbox")));
         let process = self.process.check(problems.part("process"));
         let watch = self.watch(&named, latency, &routes, problems);
         let kubernetes = self.kubernetes.check(problems.part("kubernetes"));
@@ -158,6 +162,7 @@ impl ConfigFile {
         listeners::check(&self, problems);
         self.hosts(problems);
         self.keys(problems);
+        self.queues(problems);
         problems.is_clean().then_some(())?;
         let (contents, exposed) = (secret::contents(&written), secret::exposed(&written));
         Some(Config {
@@ -176,6 +181,7 @@ impl ConfigFile {
             kept_answers,
             access_log: self.access_log.log(),
             store: store?,
+            outbox: outbox.flatten(),
             process,
             hash,
             origin: Arc::new(ConfigOrigin { written, file: self, contents, exposed }),
@@ -237,6 +243,19 @@ impl ConfigFile {
                 );
                 problems.part(format!("routes.{nth}")).add("inject_key", told);
             }
+        }
+    }
+
+    /// Upstreams whose writes would be queued nowhere.
+    fn queues(&self, problems: &mut Collector<'_>) {
+        if self.outbox.is_some() {
+            return;
+        }
+        for name in
+            self.upstreams.iter().filter(|(_, upstream)| upstream.outbox.is_some()).map(|(name, _)| name)
+        {
+            let told = "needs the table [outbox]: where queued writes are kept; write [outbox] with seal_key_file = \"PATH\"";
+            problems.part(format!("upstreams.{name}")).add("outbox", told);
         }
     }
 

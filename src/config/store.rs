@@ -264,7 +264,7 @@ fn parameter(name: &str, value: &str) -> Result<(), String> {
 
 /// A relative path is below the directory that systemd (`StateDirectory=`) or the image gives for state,
 /// where there is one.
-fn below_state(path: &Path) -> PathBuf {
+pub(super) fn below_state(path: &Path) -> PathBuf {
     let dirs = std::env::var("STATE_DIRECTORY").unwrap_or_default();
     let dir = dirs.split(':').next().unwrap_or_default();
     Path::new(dir).join(path)

@@ -62,6 +62,8 @@ fn all_keys() -> Vec<String> {
 fn everything(dir: &std::path::Path) -> String {
     let file = dir.join("secret");
     std::fs::write(&file, "sixteen letters and more").expect("writes");
+    let seal = dir.join("seal");
+    std::fs::write(&seal, "0f".repeat(32)).expect("writes");
     let hook = dir.join("hook");
     std::fs::write(&hook, "https://hooks.example/T/B").expect("writes");
     config_text(&format!(
@@ -92,6 +94,9 @@ fn everything(dir: &std::path::Path) -> String {
             preset = "stripe"
             local = "127.0.0.1:9101"
             breaker = {{ enabled = false }}
+            outbox = {{ paths = ["/v1/charges"], reply = {{ status = 202 }} }}
+            [outbox]
+            seal_key_file = {seal:?}
             [notify.a]
             kind = "webhook"
             url = "https://a.example/x"

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::time::Time;
 use super::{AuditRecord, Changes, Records, Snapshot};
 use crate::degrade::levels::Levels;
+use crate::degrade::outbox::Outbox;
 use crate::reliability::engine::{Command, SilenceCommand};
 use crate::reliability::incident::{Incident, Refused};
 use crate::reliability::recovery::{RecoveryCommand, RecoveryRefused, Run};
@@ -84,6 +85,7 @@ pub struct Handle {
     pub(super) records: Records,
     pub(super) levels: Arc<Levels>,
     pub(super) time: Arc<Time>,
+    pub(super) outbox: Option<Arc<Outbox>>,
 }
 
 impl Handle {

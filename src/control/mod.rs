@@ -24,6 +24,7 @@ mod messages;
 mod notifier;
 mod observer;
 mod orders;
+mod outbox;
 mod own;
 mod past;
 mod records;
@@ -56,6 +57,7 @@ pub use inbound::{InboundResult, Posted};
 pub use memory::MemoryWatch;
 pub use notifier::Notifier;
 pub use observer::Observer;
+pub use outbox::{OutboxAct, OutboxOrder, OutboxReply};
 pub use own::Own;
 pub use records::Records;
 pub use snapshot::{ActiveAlert, RecoveryView, Replied, ReplyWindow, Snapshot, UptimeWindows};
@@ -133,7 +135,8 @@ fn door(records: &Records, levels: Arc<Levels>, time: Arc<time::Time>) -> (Door,
     let (snapshot, watching) = watch::channel(Arc::default());
     let (changes, reader) = changes::changes();
     let records = records.clone();
-    let handle = Handle { asks: send, snapshot: watching, changes: reader, records, levels, time };
+    let handle =
+        Handle { asks: send, snapshot: watching, changes: reader, records, levels, time, outbox: None };
     (Door { asks, snapshot, changes }, handle)
 }
 

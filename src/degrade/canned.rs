@@ -58,8 +58,17 @@ impl Cause {
     }
 }
 
-/// The answer to a request of this method.
+/// The fallback as the answer to a request of this method.
 pub fn answer(fallback: &Fallback, cause: Cause, asked: Method) -> (ResponseHead, Body) {
+    written(fallback, "fallback", cause, asked)
+}
+
+/// The acknowledgement of a write of this method that is queued.
+pub fn queued(reply: &Fallback, cause: Cause, asked: Method) -> (ResponseHead, Body) {
+    written(reply, "queued", cause, asked)
+}
+
+fn written(fallback: &Fallback, by: &str, cause: Cause, asked: Method) -> (ResponseHead, Body) {
     let status = fallback.policy.status;
     let length = fallback.body.len();
     let mut head = ResponseHead::own(status, Framing::Length(length as u64));
@@ -67,7 +76,7 @@ pub fn answer(fallback: &Fallback, cause: Cause, asked: Method) -> (ResponseHead
         head.store.push(b"content-type", fallback.content_type.as_bytes());
     }
     head.store.push(b"cache-control", b"no-store");
-    cause.tell(&mut head, "fallback");
+    cause.tell(&mut head, by);
     // RFC 9110 section 8.6: 204 has no length.
     if status == 204 {
         head.store.bytes.extend_from_slice(b"\r\n");

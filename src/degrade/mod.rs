@@ -5,4 +5,5 @@
 
 pub mod canned;
 pub mod levels;
+pub mod outbox;
 pub mod stale;

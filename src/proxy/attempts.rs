@@ -90,6 +90,7 @@ impl<'a> AttemptLoop<'a> {
         loop {
             let mut met = AttemptMet::default();
             let mut answer = self.once(&open, call, exchange, timer, &mut met).await;
+            exchange.reached |= !matches!(&answer, Err(error) if error.sent() != retry::Sent::Maybe);
             let at = clock::instant();
             let counts_as = self.counts_as(&mut answer).await;
             let endpoint = met.endpoint.take().unwrap_or_else(|| Arc::clone(&open.endpoint));

@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::degrade::outbox::NotQueued;
 use crate::message::h1::Malformed;
 use crate::names::{RouteName, UpstreamName};
 use crate::reliability::breaker::Refusal;
@@ -96,6 +97,12 @@ pub enum ProxyError {
     /// The degradation level gives up the class of the route.
     #[error("{route} is given up at degradation level {level}")]
     Shed { route: RouteName, level: u8 },
+    /// Earlier writes of the same order are still queued.
+    #[error("earlier writes of the same order to {upstream} are still queued")]
+    Behind { upstream: UpstreamName },
+    /// It was to be queued, and the outbox does not take it.
+    #[error("a write to {upstream} could not be queued: {why:?}")]
+    NotQueued { upstream: UpstreamName, why: NotQueued },
     /// All that the upstream may have of something is in use.
     #[error("{upstream} has {room}")]
     Full { upstream: UpstreamName, room: Exhausted },
@@ -218,6 +225,8 @@ impl ProxyError {
             | Self::Refused { .. }
             | Self::Degraded { .. }
             | Self::Shed { .. }
+            | Self::Behind { .. }
+            | Self::NotQueued { .. }
             | Self::NoMemory
             | Self::ClientGone => return None,
         };
@@ -242,7 +251,9 @@ impl ProxyError {
             | Self::NoUpgrade { .. }
             | Self::NoMemory
             | Self::Degraded { .. }
-            | Self::Shed { .. } => Sent::Nothing,
+            | Self::Shed { .. }
+            | Self::Behind { .. }
+            | Self::NotQueued { .. } => Sent::Nothing,
             Self::Broken { sent, .. } => *sent,
             Self::Malformed(_)
             | Self::BodyTooLong

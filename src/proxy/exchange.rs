@@ -57,6 +57,10 @@ pub struct Exchange {
     pub held: Option<ShareHeld>,
     /// What it may become.
     pub tunnel: Option<ConnectionSlot>,
+    /// It is the replay of a queued write.
+    pub replays: bool,
+    /// An attempt of it may have reached an upstream.
+    pub reached: bool,
     /// Bytes of the request's body.
     pub bytes_in: Cell<u64>,
     outcome: ExchangeOutcome,
@@ -119,6 +123,8 @@ impl Exchange {
             tried: Vec::new(),
             held: None,
             tunnel: None,
+            replays: false,
+            reached: false,
             bytes_in: Cell::new(0),
             outcome: ExchangeOutcome::ClientGone,
             stand_in: None,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::error::{Exhausted, ProxyError};
+use crate::degrade::outbox::NotQueued;
 use crate::reliability::breaker::Refusal;
 use crate::reliability::verdict::BadReason;
 use crate::telemetry::labels::ExchangeOutcome;
@@ -174,6 +175,33 @@ const DEGRADED: ErrorFacts = row(
 .later()
 .unanswered();
 const SHED: ErrorFacts = ErrorFacts { label: "shed", ..DEGRADED };
+const BEHIND: ErrorFacts = row(
+    503,
+    "queued_behind",
+    "destination_unavailable",
+    ExchangeOutcome::Refused,
+    "Earlier requests of the same order are still queued; try again later.",
+)
+.soon()
+.unanswered();
+const OUTBOX_FULL: ErrorFacts = row(
+    503,
+    "outbox_full",
+    "destination_unavailable",
+    ExchangeOutcome::Refused,
+    "The upstream cannot be asked now, and as much is queued for it as may be; try again later.",
+)
+.later()
+.unanswered();
+const NOT_DURABLE: ErrorFacts = row(
+    503,
+    "outbox_not_durable",
+    "proxy_internal_error",
+    ExchangeOutcome::Refused,
+    "The upstream cannot be asked now, and the request could not be stored; try again later.",
+)
+.later()
+.unanswered();
 const FULL: ErrorFacts = row(
     503,
     "upstream_full",
@@ -312,6 +340,9 @@ impl ProxyError {
             }
             Self::Degraded { .. } => DEGRADED,
             Self::Shed { .. } => SHED,
+            Self::Behind { .. } => BEHIND,
+            Self::NotQueued { why: NotQueued::Full, .. } => OUTBOX_FULL,
+            Self::NotQueued { why: NotQueued::NotDurable, .. } => NOT_DURABLE,
             Self::Full { room: Exhausted::Connections, .. } => FULL,
             Self::Full { room: Exhausted::Share, .. } => SHARE,
             Self::Full { room: Exhausted::Tunnels, .. } => TUNNELS,

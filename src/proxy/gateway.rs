@@ -48,8 +48,30 @@ impl Gateway<'_> {
     ) -> Answer {
         match self.handle(head, body, origin, exchange, timer, waiting).await {
             Ok(answer) => self.given(head, exchange, answer),
+            // Boxed: it is large, and rare.
+            Err(error) if self.may_queue(head, body, exchange, &error) => {
+                match Box::pin(self.queue(head, body, origin, exchange, waiting, error)).await {
+                    Ok(answer) => answer,
+                    Err(error) => self.refusal(head, exchange, &error),
+                }
+            }
             Err(error) => self.refusal(head, exchange, &error),
         }
+    }
+
+    /// Sends a queued write: the upstream's answer, and nothing in its place.
+    pub(super) async fn replay(
+        self,
+        head: &RequestHead,
+        body: &mut Body,
+        origin: &Origin<'_>,
+        exchange: &mut Exchange,
+    ) -> Result<Answer, ProxyError> {
+        let sent = self.handle(head, body, origin, exchange, &mut Deadline::default(), None).await;
+        if let Err(error) = &sent {
+            exchange.refused(error, clock::instant());
+        }
+        sent
     }
 
     /// The upstream's answer, or what its route gives in the place of a 5xx.
@@ -135,6 +157,7 @@ impl Gateway<'_> {
         if let Some(directives) = directives {
             heed(directives, &route, head)?;
         }
+        self.in_turn(&route, head, exchange)?;
         self.room(&route, head, exchange)?;
         let span = self.0.draw().max(1).to_be_bytes();
         let mut call = PreparedCall::prepare(head, body, origin, exchange, span, || self.0.new_trace_id());

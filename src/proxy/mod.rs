@@ -27,6 +27,8 @@ mod leave;
 mod look;
 pub mod overload;
 pub mod pulse;
+mod queueing;
+pub mod replay;
 pub mod reply;
 pub mod route;
 pub mod serve;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::error::ProxyError;
 use super::front::Front;
 use super::pulse::Pulse;
+use crate::degrade::outbox::Outbox;
 use crate::degrade::stale::StaleCache;
 use crate::message::account::Accounts;
 use crate::message::fields;
@@ -38,6 +39,8 @@ pub struct Worker {
     pub front: Front,
     /// Kept answers, of all workers.
     pub stale: Arc<StaleCache>,
+    /// Queued writes, of all workers; `None`: nothing is queued.
+    pub outbox: Option<Arc<Outbox>>,
     /// What its client connections hold.
     pub accounts: Rc<Accounts>,
     chance: Cell<u64>,
@@ -54,7 +57,7 @@ impl Worker {
         number: usize,
         registry: Arc<Registry>,
         telemetry: Arc<Telemetry>,
-        stale: Arc<StaleCache>,
+        (stale, outbox): (Arc<StaleCache>, Option<Arc<Outbox>>),
         seed: u64,
     ) -> Rc<Self> {
         let pools = Rc::new(Pools::default());
@@ -67,6 +70,7 @@ impl Worker {
             telemetry,
             pools,
             stale,
+            outbox,
             access,
             pulse,
             front: Front::default(),

@@ -20,6 +20,7 @@ pub mod idempotency;
 pub mod idle;
 pub mod incident;
 pub mod ledger;
+pub mod outbox;
 pub mod outlier;
 pub mod overload;
 pub mod party;

@@ -101,6 +101,8 @@ pub enum StandIn {
     Stale,
     /// The fallback answer of the route.
     Fallback,
+    /// The acknowledgement of a write that is queued.
+    Queued,
 }
 
 impl StandIn {
@@ -108,6 +110,7 @@ impl StandIn {
         match self {
             Self::Stale => "stale",
             Self::Fallback => "fallback",
+            Self::Queued => "queued",
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod line;
 pub mod logging;
 pub mod metrics;
 pub mod openmetrics;
+pub mod outbox;
 mod packed;
 pub mod people;
 mod prefix;
@@ -90,6 +91,8 @@ pub struct Telemetry {
     pub bypass: bypass::BypassMetrics,
     /// How much of the service is given up.
     pub degradation: degradation::DegradationMetrics,
+    /// Writes that are queued.
+    pub outbox: outbox::OutboxMetrics,
     exposer: exposer::Exposer,
     scratch: Mutex<series::SumScratch>,
     rotated: Mutex<Option<Instant>>,
@@ -115,6 +118,7 @@ impl Telemetry {
             fleet: fleet::FleetMetrics::default(),
             bypass: bypass::BypassMetrics::default(),
             degradation: degradation::DegradationMetrics::default(),
+            outbox: outbox::OutboxMetrics::default(),
             exposer: exposer::Exposer::default(),
             scratch: Mutex::default(),
             rotated: Mutex::default(),

@@ -100,6 +100,9 @@ mod openapi;
 mod operations;
 /// A backend that dies under load is told soon, once, and for as long as it was dead.
 mod outage;
+/// A write that is acknowledged arrives, however often the process is killed.
+#[allow(clippy::print_stdout, reason = "figures are told")]
+mod outbox;
 /// What somebody should know of the process itself.
 mod own;
 /// What passes is what was sent, in spellings, fields and times that are rare.

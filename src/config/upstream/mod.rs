@@ -6,6 +6,7 @@ mod endpoint;
 mod health;
 mod idempotency;
 mod judge;
+mod outbox;
 mod pool;
 pub mod presets;
 mod refusal;
@@ -40,6 +41,8 @@ pub use health::HealthCheck;
 use health::HealthFile;
 use idempotency::IdempotencyFile;
 use judge::JudgeFile;
+pub use outbox::OutboxPolicy;
+use outbox::UpstreamOutboxFile;
 pub use pool::PoolConfig;
 use pool::PoolFile;
 use refusal::RefusalFile;
@@ -91,6 +94,8 @@ pub struct UpstreamFile {
     pub retry: RetryFile,
     /// By which key it knows a write that it has seen, so that it may be sent twice; absent: as its preset documents it.
     pub idempotency: IdempotencyFile,
+    /// Writes that are queued while it cannot be asked; absent: none are.
+    pub outbox: Option<UpstreamOutboxFile>,
     /// What its clients read when the proxy answers in its place; absent: as its preset's own library understands it, else
     /// `application/problem+json`.
     pub refusal: RefusalFile,
@@ -118,6 +123,7 @@ impl Default for UpstreamFile {
             judge: JudgeFile::default(),
             retry: RetryFile::default(),
             idempotency: IdempotencyFile::default(),
+            outbox: None,
             refusal: RefusalFile::default(),
             dns: DnsFile::default(),
         }
@@ -186,6 +192,8 @@ pub struct UpstreamConfig {
     pub retry: RetryPolicy,
     /// By which key it knows a write that it has seen; `None`: it knows none.
     pub keys: Option<KeyPolicy>,
+    /// Writes that are queued while it cannot be asked; `None`: none are.
+    pub outbox: Option<OutboxPolicy>,
     /// Request bodies up to so many bytes are kept while they are sent, so that they can be sent once more.
     pub keep_body: usize,
     /// What its clients read when the proxy answers in its place; `None`: `application/problem+json`.
@@ -221,6 +229,15 @@ impl UpstreamFile {
         base
     }
 
+    fn queued(
+        &self,
+        at: Part<'_, '_>,
+        vendor: Option<Preset>,
+        keys: Option<&KeyPolicy>,
+    ) -> Option<OutboxPolicy> {
+        self.outbox.as_ref().and_then(|outbox| outbox.check(at, vendor, keys))
+    }
+
     /// Does it know writes by a key?
     pub(super) fn knows_keys(&self) -> bool {
         !self.idempotency.header.is_empty()
@@ -253,6 +270,8 @@ impl UpstreamFile {
         if self.upgrade_tls && tls.is_none() {
             at.add("upgrade_tls", "needs tls = true: there is nothing to upgrade to");
         }
+        let keys = self.idempotency.check(at.part("idempotency"));
+        let outbox = self.queued(at.part("outbox"), preset, keys.as_ref());
         Some(UpstreamConfig {
             impact: self.impact.clone(),
             endpoints: self.endpoints.iter().map(|endpoint| endpoint.0.clone()).collect(),
@@ -272,7 +291,8 @@ impl UpstreamFile {
             payments: preset.map_or(&[], Preset::payments),
             judge: self.judge.check(at.part("judge")),
             retry: self.retry.check(at.part("retry")),
-            keys: self.idempotency.check(at.part("idempotency")),
+            keys,
+            outbox,
             keep_body: self.retry.keep_body(),
             refusal: self.refusal.check(at.part("refusal")),
             dns_ttl: self.dns.check(at.part("dns")),

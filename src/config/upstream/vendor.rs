@@ -28,6 +28,8 @@ struct VendorFacts {
     sdk: Option<Sdk>,
     refusal: VendorRefusal,
     keys: Option<VendorKeys>,
+    /// A path that it answers with a mere acknowledgement, and the status of that.
+    acknowledges: Option<(&'static str, u16)>,
     /// A status and what the JSON of its body says, where together they are a rate limit.
     rate_limits: &'static [(u16, &'static str)],
 }
@@ -103,6 +105,7 @@ const ROWS: &[VendorFacts; 4] = &[
         // docs.stripe.com/api/idempotent_requests: the first result is stored whatever it is, a 500 as well, and keys may go
         // after 24 hours; nothing is stored when the request conflicted with another one (409).
         keys: Some(VendorKeys { header: "Idempotency-Key", hours: 24, methods: &["POST"], undone: &[409] }),
+        acknowledges: None,
         rate_limits: &[],
     },
     VendorFacts {
@@ -121,6 +124,9 @@ const ROWS: &[VendorFacts; 4] = &[
             do_not_retry: &[],
         },
         keys: None,
+        // www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send: 202 without a body, "your message is queued to be
+        // delivered".
+        acknowledges: Some(("/v3/mail/send", 202)),
         rate_limits: &[],
     },
     VendorFacts {
@@ -139,6 +145,7 @@ const ROWS: &[VendorFacts; 4] = &[
             do_not_retry: &[],
         },
         keys: None,
+        acknowledges: None,
         rate_limits: &[],
     },
     VendorFacts {
@@ -157,6 +164,7 @@ const ROWS: &[VendorFacts; 4] = &[
             do_not_retry: &[],
         },
         keys: None,
+        acknowledges: None,
         // developers.google.com/calendar/api/guides/errors: limits come as 403 or 429, and the reason tells them from a lack of
         // leave.
         rate_limits: &[(403, "rateLimitExceeded"), (403, "userRateLimitExceeded"), (403, "quotaExceeded")],
@@ -213,6 +221,11 @@ impl Preset {
 
     pub(super) fn keys(self) -> Option<VendorKeys> {
         self.facts().keys
+    }
+
+    /// A path that it answers with a mere acknowledgement, and the status of that.
+    pub(super) fn acknowledges(self) -> Option<(&'static str, u16)> {
+        self.facts().acknowledges
     }
 
     pub(super) fn breaker(self) -> GuideBreaker {

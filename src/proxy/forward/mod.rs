@@ -210,7 +210,7 @@ impl Attempt<'_> {
 }
 
 /// The request broke off on the client's side.
-fn broke_off(error: BodyError) -> ProxyError {
+pub(super) fn broke_off(error: BodyError) -> ProxyError {
     match error {
         BodyError::Malformed(malformed) => ProxyError::Malformed(malformed),
         BodyError::TooLong => ProxyError::BodyTooLong,

@@ -42,7 +42,7 @@ impl WaitingClient<'_> {
 
     /// Tells an HTTP/1.1 client that waits for 100 to go on: towards the upstream there is flow control for that. True
     /// when it still waits, for the upstream's own word.
-    pub(super) fn invite(self) -> bool {
+    pub(in crate::proxy) fn invite(self) -> bool {
         match self {
             Self::H1 { conn, .. } => {
                 conn.queue(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -61,7 +61,7 @@ impl WaitingClient<'_> {
     }
 
     /// Sends on what was told to it.
-    pub(super) fn poll_told(self, cx: &mut Context<'_>) {
+    pub(in crate::proxy) fn poll_told(self, cx: &mut Context<'_>) {
         if let Self::H1 { conn, .. } = self {
             // That the client is gone is noticed by the watch.
             let _ = conn.poll_queue(cx);
