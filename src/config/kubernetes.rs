@@ -150,8 +150,8 @@ mod tests {
     const SMALLEST: &str = "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n\
         [plans.a]\nsteps = [{ action = \"restart_service\", mode = \"act\" }]\n";
 
-    /// A file of secrets, in its directory.
-    fn token() -> (tempfile::TempDir, String) {
+    /// A file that can be read, as long as its directory is held.
+    fn readable() -> (tempfile::TempDir, String) {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("file");
         std::fs::write(&file, "a token").expect("writes");
@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn of(more: &str) -> Result<super::super::RecoveryConfig, String> {
-        let (_dir, file) = token();
+        let (_dir, file) = readable();
         let text = more.replace("FILE", &file);
         let read = load(&format!("{SMALLEST}{text}"), "a test", &[]);
         read.map(|config| config.recovery).map_err(|problems| {

@@ -333,6 +333,30 @@ fn a_plan_degrades_as_the_levels_say_and_says_where_they_say_nothing() {
     assert!(told, "the application is told");
 }
 
+/// The ordinary day of a slow deploy: away for longer than an incident takes, and then well.
+#[test]
+fn a_slow_deploy_is_served_as_soon_as_it_is_seen_well() {
+    let backend = Upstream::start(status(200));
+    let proxy = proxy(&config(
+        &backend,
+        r#"
+            [plans.api_failure]
+            rules = ["service_down"]
+            services = ["backend"]
+            steps = [{ action = "circuit_breaker", verify = "10m" }]
+            verify_for = "3s"
+        "#,
+    ));
+    dies(&proxy, &backend);
+    eventually("it is held open", || proxy.get("/").field("x-strop-reason") == Some("breaker_held"));
+    let again = Upstream::on(backend.address, status(200));
+    eventually("it is served though its incident goes on", || proxy.get("/").status == 200);
+    let refused = (0..50).filter(|_| proxy.get("/").status != 200).count();
+    assert_eq!((refused, outcome(&proxy)), (0, None), "the plan still looks whether it stays well");
+    assert!(proxy.sre("circuit-breakers/backend")["hold"].is_null());
+    drop(again);
+}
+
 #[test]
 fn a_run_lets_its_own_hold_go_and_never_a_persons() {
     let backend = Upstream::start(status(200));

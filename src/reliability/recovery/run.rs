@@ -84,9 +84,9 @@ impl Look<'_> {
         let before = self.run.well_since;
         self.run.well_since = well.then(|| before.unwrap_or(self.now));
         self.run.version += u64::from(before != self.run.well_since);
-        // What was held open for its sake has become well since: others see that, or it sees nothing.
+        // What was held open for its sake is well now: others see that, and traffic is to show it.
         let held = self.run.steps.iter().rfind(|step| is_breaker(step.action) && step.holds());
-        if held.is_some_and(|step| self.run.well_since > Some(step.began)) {
+        if held.is_some_and(|step| self.sight.eased || self.run.well_since > Some(step.began)) {
             self.let_go(is_breaker);
         }
     }

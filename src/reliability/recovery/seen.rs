@@ -25,6 +25,9 @@ pub(super) enum Condition {
 /// What is seen at one look.
 pub(super) struct Sight {
     pub(super) condition: Condition,
+    /// Nothing about the target itself holds, whatever the rest of its incident says: what others have suffered in the
+    /// minutes before goes on being counted, and no exchange ends that while none is let through.
+    pub(super) eased: bool,
     /// Of the incident; `None`: there is none at hand.
     pub(super) state: Option<State>,
     /// Another service whose failure explains this one.
@@ -41,6 +44,7 @@ impl Sight {
         let elsewhere = engine.incidents().find(|one| explains(engine, one, target));
         Self {
             condition: condition(engine, found, incident, target),
+            eased: incident.is_some() && !is_ill(engine, target),
             state: found.map(|one| one.state),
             elsewhere: elsewhere.map(|one| Arc::clone(&one.key.service)),
         }
