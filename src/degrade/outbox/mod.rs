@@ -1,6 +1,6 @@
 //! The durable outbox: writes that are acknowledged before their upstream has them.
 //!
-//! What may be sent next is decided by [`outbox`](crate::reliability::outbox); the bytes are in one file of this process,
+//! What may be sent next is decided by [`reliability::outbox`](crate::reliability::outbox); the bytes are in one file of this process,
 //! sealed, which a thread of its own writes. Who asks while the upstream is well touches neither: the queue's lock is taken
 //! only while something is queued. Invariants: a request is acknowledged only after its bytes are durable; one that is not
 //! acknowledged is not sent later, but for what its asker no longer waited for; what is taken out of the queue was delivered, or
