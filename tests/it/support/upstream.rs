@@ -134,16 +134,18 @@ impl Upstream {
     }
 }
 
-/// Addresses at which one of them is or was.
+/// Addresses at which one of them is.
 static STARTED: Mutex<Vec<SocketAddr>> = Mutex::new(Vec::new());
 
-/// Is one of them there, or was?
+/// Is one of them there?
 pub fn is_one(address: SocketAddr) -> bool {
     STARTED.lock().expect("not poisoned").contains(&address)
 }
 
 impl Drop for Upstream {
     fn drop(&mut self) {
+        // Others may listen there next.
+        STARTED.lock().expect("not poisoned").retain(|one| *one != self.address);
         self.kill();
     }
 }
