@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, UNIX_EPOCH};
 
-use aws_lc_rs::digest;
 use secrecy::ExposeSecret as _;
 use tokio::sync::oneshot;
 
@@ -30,7 +29,7 @@ use crate::units::At;
 use disk::{DiskOrder, locked};
 use record::{Record, Seal};
 
-pub use record::StoredWrite;
+pub use record::{StoredWrite, order_of};
 
 /// How long the disk may take to make a request durable.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -80,16 +79,6 @@ impl std::fmt::Debug for Outbox {
 fn now() -> At {
     let wall = clock::now().wall.duration_since(UNIX_EPOCH).unwrap_or_default();
     At(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// Hash of an upstream and an order key: the first eight bytes of SHA-256. It is stored, so that it must be the same for every
-/// build; who shares one by chance waits for the other.
-pub fn order_of(upstream: &str, key: &[u8]) -> u64 {
-    let mut hash = digest::Context::new(&digest::SHA256);
-    hash.update(upstream.as_bytes());
-    hash.update(&[0]); // no name has it
-    hash.update(key);
-    hash.finish().as_ref().iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
 /// A write whose bytes are on their way to the disk. Dropped before they are known to be there, it is not queued.
@@ -315,16 +304,4 @@ impl Outbox {
 fn key_of(text: &str) -> Option<Vec<u8>> {
     let digit = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
     (text.len() == 64).then(|| (0..64).step_by(2).map(digit).collect())?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Files outlive builds.
-    #[test]
-    fn an_order_is_the_same_in_every_build() {
-        assert_eq!(order_of("sendgrid", b"a"), 0x1920_4db8_cd8d_4c3f);
-        assert_ne!(order_of("sendgrid", b"a"), order_of("sendgri", b"da"));
-    }
 }

@@ -6,6 +6,7 @@
 //! request. Invariant: of a file that was cut off anywhere, the records before the cut are read, and nothing else.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, MAX_TAG_LEN, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
 use crate::reliability::outbox::{DeadReason, QueuePhase, QueuedWrite};
@@ -16,6 +17,16 @@ pub(super) const MAGIC: &[u8; 16] = b"strop-outbox-1\r\n";
 /// The longest record: no request that may be queued comes near it.
 const LONGEST: usize = 64 << 20;
 const PREFIX: usize = 4 + NONCE_LEN;
+
+/// Hash of an upstream and an order key: the first eight bytes of SHA-256. It is stored, so that it must be the same for every
+/// build; who shares one by chance waits for the other.
+pub fn order_of(upstream: &str, key: &[u8]) -> u64 {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    hash.update(upstream.as_bytes());
+    hash.update(&[0]); // no name has it
+    hash.update(key);
+    hash.finish().as_ref().iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
 
 /// A request that was accepted, beside its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -234,5 +245,12 @@ mod tests {
         assert_eq!(seal().read(&bytes, 1), None);
         assert!(!bytes.windows(6).any(|part| part == b"sekret"));
         assert!(Seal::new(&[7; 16]).is_none());
+    }
+
+    /// Files outlive builds.
+    #[test]
+    fn an_order_is_the_same_in_every_build() {
+        assert_eq!(order_of("sendgrid", b"a"), 0x1920_4db8_cd8d_4c3f);
+        assert_ne!(order_of("sendgrid", b"a"), order_of("sendgri", b"da"));
     }
 }
