@@ -14,7 +14,7 @@ use super::error::ApiError;
 use super::observed::{Observed, Provenance};
 use super::request::{self, who};
 use crate::control::{OutboxAct, OutboxOrder, OutboxReply};
-use crate::reliability::outbox::{QueuePhase, QueuedWrite};
+use crate::reliability::outbox::{QueuePhase, QueueSums, QueuedWrite};
 
 /// Writes in one answer, at most; the sums are of all.
 const MOST: usize = 500;
@@ -107,11 +107,10 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Outbo
     let queued = admin.control.queued();
     let enabled = queued.is_some();
     let mut all = queued.unwrap_or_default();
-    let is_dead = |write: &QueuedWrite| matches!(write.phase, QueuePhase::Dead(_));
-    let dead = all.iter().filter(|(_, write)| is_dead(write)).count();
-    let oldest = all.iter().filter(|(_, write)| !is_dead(write)).map(|(_, write)| write.queued).min();
-    let (waiting, bytes) = (all.len() - dead, all.iter().map(|(_, write)| write.bytes).sum());
-    all.sort_by_key(|(id, write)| (!is_dead(write), *id));
+    let mut sums = QueueSums::default();
+    all.iter().for_each(|(_, write)| sums.add(write));
+    let QueueSums { waiting, dead, bytes, oldest } = sums;
+    all.sort_by_key(|(id, write)| (!write.is_dead(), *id));
     let writes = all.iter().take(MOST).map(|(id, write)| QueuedWriteView::of(*id, write)).collect();
     let view = OutboxView { enabled, waiting, dead, bytes, oldest: oldest.map(when), writes };
     Provenance::now().answer(&admin, view)

@@ -144,9 +144,7 @@ fn key(target: Target<'_>) -> Box<[u8]> {
 }
 
 fn lines<'a>(store: &'a HeadStore, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    let named =
-        store.fields.iter().filter(move |field| field.name.of(&store.bytes).eq_ignore_ascii_case(name));
-    named.map(|field| field.value.of(&store.bytes))
+    store.named(name).map(|field| field.value.of(&store.bytes))
 }
 
 fn asked(head: &RequestHead) -> CacheRequest {

@@ -116,6 +116,12 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// The values of the field `name`, in any case, that go on: not those of this hop.
+    pub fn forwarded<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let store = &self.store;
+        store.named(name).filter(|field| !field.hop).map(|field| field.value.of(&store.bytes))
+    }
+
     /// The method as it came.
     pub fn method_text(&self) -> &str {
         self.store.text(self.method_text)

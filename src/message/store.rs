@@ -93,10 +93,12 @@ impl HeadStore {
 
     /// The first value of the field `name`, in any case.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
-        self.fields
-            .iter()
-            .find(|field| field.name.of(&self.bytes).eq_ignore_ascii_case(name.as_bytes()))
-            .map(|field| field.value.of(&self.bytes))
+        self.named(name.as_bytes()).next().map(|field| field.value.of(&self.bytes))
+    }
+
+    /// All field lines of the name `name`, in any case.
+    pub fn named<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a Field> {
+        self.fields.iter().filter(move |field| field.name.of(&self.bytes).eq_ignore_ascii_case(name))
     }
 
     /// Does the list of `known` hold `token`, in any case?

@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use super::exchange::Exchange;
+use super::keys;
 use super::route::Entrance;
 use crate::config;
 use crate::message::body::Body;
 use crate::message::fields::{self, Trace};
 use crate::message::h1::write::Edits;
-use crate::message::head::{Field, Framing, Known, KnownSet, Method, RequestHead};
+use crate::message::head::{Framing, Known, KnownSet, Method, RequestHead};
 use crate::message::scratch::Scratch;
 use crate::message::websocket;
 use crate::reliability::breaker::{Fitness, PermitRequest};
@@ -252,30 +253,12 @@ impl<'a> PreparedCall<'a> {
 
     /// Finds the key by which its upstream knows it again; none of its attempts begins before `first`.
     pub fn find_key(&mut self, keys: &KeyPolicy, first: Instant) {
-        let store = &self.head.store;
-        // What goes no further than here vouches for nothing.
-        let sent = self.key_fields(keys).filter(|field| !field.hop).map(|field| field.value.of(&store.bytes));
-        self.key = keys.vouches(self.head.method_bytes(), sent, first);
+        self.key = keys::vouched(self.head, keys, first);
     }
 
-    /// Gives a write that has no key the one that is made, where its upstream keeps keys of such. What the client sent as a
-    /// key stands, whatever it is.
-    pub fn give_key(&mut self, keys: &KeyPolicy, first: Instant, make: impl FnOnce() -> [u8; 36]) {
-        if self.key_fields(keys).next().is_some() || !keys.is_for(self.head.method_bytes()) {
-            return;
-        }
-        let key = make();
-        self.add.extend_from_slice(keys.header.as_bytes());
-        self.add.extend_from_slice(b": ");
-        self.add.extend_from_slice(&key);
-        self.add.extend_from_slice(b"\r\n");
-        self.key = keys.vouches(self.head.method_bytes(), std::iter::once(&key[..]), first);
-    }
-
-    fn key_fields(&self, keys: &KeyPolicy) -> impl Iterator<Item = &'a Field> {
-        let store = &self.head.store;
-        let name = keys.header.as_bytes();
-        store.fields.iter().filter(move |field| field.name.of(&store.bytes).eq_ignore_ascii_case(name))
+    /// Gives a write that has no key one, where its upstream keeps keys of such.
+    pub fn give_key(&mut self, keys: &KeyPolicy, first: Instant) {
+        self.key = keys::give(self.head, keys, first, &mut self.add).or(self.key);
     }
 
     fn has_safe_method(&self) -> bool {

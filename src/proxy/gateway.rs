@@ -26,8 +26,8 @@ use crate::message::fields;
 use crate::message::head::{Method, RequestHead};
 use crate::reliability::degradation::{Asked, Directives, Reply, Treatment};
 use crate::reliability::party::Party;
+use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
-use crate::runtime::{chance, clock};
 use crate::telemetry::labels::StandIn;
 use crate::upstream::{RouteEntry, Upstream};
 
@@ -167,7 +167,7 @@ impl Gateway<'_> {
         if let Some(keys) = &route.upstream.config.keys {
             call.find_key(keys, exchange.started);
             if route.injects_keys {
-                call.give_key(keys, exchange.started, || fields::uuid_v4([chance::draw(), chance::draw()]));
+                call.give_key(keys, exchange.started);
             }
         }
         if let Some(directives) = directives {

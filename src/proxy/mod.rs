@@ -23,6 +23,7 @@ pub mod forward;
 pub mod front;
 pub mod gateway;
 mod held;
+mod keys;
 mod leave;
 mod look;
 pub mod overload;

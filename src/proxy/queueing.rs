@@ -12,39 +12,29 @@ use super::error::ProxyError;
 use super::exchange::Exchange;
 use super::forward::{Answer, WaitingClient, broke_off};
 use super::gateway::Gateway;
+use super::keys;
 use crate::config::OutboxPolicy;
 use crate::degrade::canned::{self, Cause};
 use crate::degrade::outbox::{NewWrite, Outbox, StoredWrite, order_of};
 use crate::message::body::Body;
-use crate::message::fields;
 use crate::message::h1::write::{self, Edits};
 use crate::message::head::{Framing, Known, KnownSet, RequestHead, Version};
-use crate::runtime::{chance, clock, timer};
+use crate::runtime::{clock, timer};
 use crate::telemetry::labels::StandIn;
 use crate::upstream::RouteEntry;
 
 /// How long the body of a write that is to be queued may take to come.
 const BODY: Duration = Duration::from_secs(10);
 
-/// The values of a field of a request, but for those of this hop.
-fn values<'a>(head: &'a RequestHead, name: &str) -> impl Iterator<Item = &'a [u8]> {
-    let store = &head.store;
-    let named = move |name: &str, field: &[u8]| field.eq_ignore_ascii_case(name.as_bytes());
-    let name = name.to_owned();
-    let fields =
-        store.fields.iter().filter(move |field| !field.hop && named(&name, field.name.of(&store.bytes)));
-    fields.map(|field| field.value.of(&store.bytes))
-}
-
 /// Is there a key of the client's by which the upstream knows the request again?
 fn is_vouched(route: &RouteEntry, head: &RequestHead) -> bool {
-    let Some(keys) = &route.upstream.config.keys else { return false };
-    keys.vouches(head.method_bytes(), values(head, &keys.header), clock::instant()).is_some()
+    let keys = route.upstream.config.keys.as_ref();
+    keys.is_some_and(|keys| keys::vouched(head, keys, clock::instant()).is_some())
 }
 
 /// The key of the order that the request belongs to.
 fn order(route: &RouteEntry, policy: &OutboxPolicy, head: &RequestHead) -> Option<u64> {
-    let value = values(head, policy.order_by.as_deref()?).next()?;
+    let value = head.forwarded(policy.order_by.as_deref()?.as_bytes()).next()?;
     Some(order_of(route.upstream.config.name.as_str(), value))
 }
 
@@ -134,13 +124,8 @@ impl Gateway<'_> {
         let Some(bytes) = gathered(head, body, waiting, policy.max_body).await? else { return Err(error) };
         let (mut add, mut known_again) =
             (Vec::new(), head.method.is_idempotent() || is_vouched(&route, head));
-        if let Some(keys) = route.upstream.config.keys.as_ref().filter(|_| route.injects_keys)
-            && keys.is_for(head.method_bytes())
-            && values(head, &keys.header).next().is_none()
-        {
-            let key = fields::uuid_v4([chance::draw(), chance::draw()]);
-            add = [keys.header.as_bytes(), b": ", &key, b"\r\n"].concat();
-            known_again = true;
+        if let Some(keys) = route.upstream.config.keys.as_ref().filter(|_| route.injects_keys) {
+            known_again |= keys::give(head, keys, clock::instant(), &mut add).is_some();
         }
         let (request, length) = stored(head, &add, &bytes);
         let stored = StoredWrite {

@@ -319,9 +319,9 @@ impl Work<'_> {
     }
 
     fn passing(&self, answer: &HttpAnswer, told: String) -> Trouble {
-        let since = clock::now().wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let wall = clock::unix_seconds(clock::now().wall);
         let asked = answer.head.headers.get(http::header::RETRY_AFTER).and_then(|text| text.to_str().ok());
-        let wait = asked.and_then(|text| parse_retry_after(text, since.as_secs(), PATIENCE));
+        let wait = asked.and_then(|text| parse_retry_after(text, wall, PATIENCE));
         Trouble::Passing { told: (StepResult::Failed, told), wait }
     }
 }

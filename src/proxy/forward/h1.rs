@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::interim::{Interims, TOO_MANY};
+use super::interim::Interims;
 use super::watch::{AttemptWatch, Got};
 use super::{ANSWER, Answer, Attempt, WaitingClient, broke_off};
 use crate::message::body::{Body, BodyError};
@@ -98,8 +98,7 @@ impl Attempt<'_> {
                 Poll::Ready(Ok(head)) if head.status < 200 && head.status != 101 => {
                     sending.upload.let_go();
                     if !sending.hear_interim(&head) {
-                        let cause = TOO_MANY.to_owned();
-                        return Poll::Ready(Err(ProxyError::Nonsense { upstream: self.name(), cause }));
+                        return Poll::Ready(Err(self.too_many_interims()));
                     }
                     self.pass_interim(cx, &head, call);
                 }

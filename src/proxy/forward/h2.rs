@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::interim::{Interims, TOO_MANY};
+use super::interim::Interims;
 use super::watch::{AttemptWatch, Got};
 use super::{Answer, Attempt, AttemptMet, broke_off};
 use crate::message::body::Body;
@@ -118,8 +118,7 @@ impl Attempt<'_> {
         while let Some(head) = stream.interim() {
             sending.upload.let_go();
             if !sending.interims.hear(&head, clock::instant()) {
-                let cause = TOO_MANY.to_owned();
-                return Poll::Ready(Err(ProxyError::Nonsense { upstream: self.name(), cause }));
+                return Poll::Ready(Err(self.too_many_interims()));
             }
             sending.uninvited &= head.status != 100;
             self.pass_interim(cx, &head, call);

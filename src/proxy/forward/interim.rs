@@ -2,16 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use super::Attempt;
 use crate::message::head::ResponseHead;
+use crate::proxy::error::ProxyError;
 
 /// Bytes of interim responses that one attempt may have.
 const BYTES: usize = 256 * 1024;
 
 /// How many of them within a second.
 const A_SECOND: u32 = 100;
-
-/// Why an answer that comes after more of them is none.
-pub(super) const TOO_MANY: &str = "too many interim responses";
 
 /// The interim responses of one attempt, whichever version brings them.
 #[derive(Default)]
@@ -32,5 +31,12 @@ impl Interims {
         self.count += 1;
         self.bytes += head.store.bytes.len();
         self.bytes <= BYTES && self.count - self.second.1 <= A_SECOND
+    }
+}
+
+impl Attempt<'_> {
+    /// Why an answer that comes after more of them is none.
+    pub(super) fn too_many_interims(&self) -> ProxyError {
+        ProxyError::Nonsense { upstream: self.name(), cause: "too many interim responses".to_owned() }
     }
 }

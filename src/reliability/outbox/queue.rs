@@ -20,7 +20,7 @@ pub struct QueueLimits {
     pub bytes: u64,
 }
 
-/// What is queued of one upstream.
+/// What is queued, of one upstream or of all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueSums {
     /// Writes that are to be sent.
@@ -30,6 +30,19 @@ pub struct QueueSums {
     pub bytes: u64,
     /// When the oldest one that is to be sent was queued.
     pub oldest: Option<At>,
+}
+
+impl QueueSums {
+    /// One more.
+    pub fn add(&mut self, write: &QueuedWrite) {
+        self.bytes += write.bytes;
+        if write.is_dead() {
+            self.dead += 1;
+        } else {
+            self.waiting += 1;
+            self.oldest = Some(self.oldest.map_or(write.queued, |oldest| oldest.min(write.queued)));
+        }
+    }
 }
 
 /// The queue: what is queued, by number, in the order in which it came.
@@ -92,9 +105,7 @@ impl Queue {
 
     /// Is something of this order key still to be sent?
     pub fn holds_back(&self, order: u64) -> bool {
-        self.writes
-            .values()
-            .any(|write| write.order == Some(order) && !matches!(write.phase, QueuePhase::Dead(_)))
+        self.writes.values().any(|write| write.order == Some(order) && !write.is_dead())
     }
 
     /// The write whose turn it is; from now on it is being sent. `pace`: the time between two writes of an upstream;
@@ -107,7 +118,7 @@ impl Queue {
         }
         let mut found = None;
         for (id, write) in &self.writes {
-            if matches!(write.phase, QueuePhase::Dead(_)) {
+            if write.is_dead() {
                 continue;
             }
             let behind = write.order.is_some_and(|order| held.contains(&order));
@@ -167,7 +178,7 @@ impl Queue {
     /// if it had just been queued, and nothing says any more that its upstream knows it again.
     pub fn retry(&mut self, id: u64, now: At) -> Option<QueuedWrite> {
         let write = self.writes.get_mut(&id)?;
-        if matches!(write.phase, QueuePhase::Dead(_)) {
+        if write.is_dead() {
             (write.attempts, write.queued, write.known_again) = (0, now, false);
         } else if write.phase != QueuePhase::Waiting {
             return None;
@@ -197,14 +208,7 @@ impl Queue {
     pub fn sums(&self) -> BTreeMap<Arc<str>, QueueSums> {
         let mut sums: BTreeMap<Arc<str>, QueueSums> = BTreeMap::new();
         for write in self.writes.values() {
-            let sum = sums.entry(Arc::clone(&write.upstream)).or_default();
-            sum.bytes += write.bytes;
-            if matches!(write.phase, QueuePhase::Dead(_)) {
-                sum.dead += 1;
-            } else {
-                sum.waiting += 1;
-                sum.oldest = Some(sum.oldest.map_or(write.queued, |oldest| oldest.min(write.queued)));
-            }
+            sums.entry(Arc::clone(&write.upstream)).or_default().add(write);
         }
         sums
     }

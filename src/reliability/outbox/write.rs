@@ -80,6 +80,13 @@ pub struct QueuedWrite {
     pub phase: QueuePhase,
 }
 
+impl QueuedWrite {
+    /// Is it a dead letter: sent only by order?
+    pub fn is_dead(&self) -> bool {
+        matches!(self.phase, QueuePhase::Dead(_))
+    }
+}
+
 /// What happened to a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OutboxOutcome {

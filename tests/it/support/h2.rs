@@ -1,19 +1,23 @@
 //! A client that speaks HTTP/2 in the clear and can leave things undone.
 
+use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use http::Request;
+use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
 use super::PATIENCE;
 use super::raw::Response;
 
-/// An upstream that speaks HTTP/2 in the clear and resets the first stream for this reason once it has read it; others
-/// get 200 and the number of bytes that were read.
-pub fn upstream_that_resets_once(reason: h2::Reason) -> SocketAddr {
+/// Speaks HTTP/2 in the clear at a port of its own; `serve` has each connection.
+fn serving<F: Future<Output = ()> + Send + 'static>(
+    serve: impl Fn(h2::server::Connection<TcpStream, Bytes>) -> F + Send + 'static,
+) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
     let address = listener.local_addr().expect("bound");
     listener.set_nonblocking(true).expect("sets");
@@ -21,55 +25,51 @@ pub fn upstream_that_resets_once(reason: h2::Reason) -> SocketAddr {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener).expect("listens");
-            let mut left = Some(reason);
             while let Ok((tcp, _)) = listener.accept().await {
-                let mut connection = h2::server::handshake(tcp).await.expect("speaks");
-                while let Some(Ok((request, mut respond))) = connection.accept().await {
-                    let reason = left.take();
-                    tokio::spawn(async move {
-                        let mut body = request.into_body();
-                        let mut read = 0;
-                        while let Some(Ok(data)) = body.data().await {
-                            read += data.len();
-                            // It has flow control for what is longer; it fails with the connection.
-                            let _ = body.flow_control().release_capacity(data.len());
-                        }
-                        let answer =
-                            http::Response::builder().header("x-read", read).body(()).expect("a head");
-                        match reason {
-                            Some(reason) => respond.send_reset(reason),
-                            None => drop(respond.send_response(answer, true)),
-                        }
-                    });
-                }
+                tokio::spawn(serve(h2::server::handshake(tcp).await.expect("speaks")));
             }
         });
     });
     address
 }
 
+/// An upstream that speaks HTTP/2 in the clear and resets the first stream for this reason once it has read it; others
+/// get 200 and the number of bytes that were read.
+pub fn upstream_that_resets_once(reason: h2::Reason) -> SocketAddr {
+    let left = Arc::new(Mutex::new(Some(reason)));
+    serving(move |mut connection| {
+        let left = Arc::clone(&left);
+        async move {
+            while let Some(Ok((request, mut respond))) = connection.accept().await {
+                let reason = left.lock().expect("not poisoned").take();
+                tokio::spawn(async move {
+                    let mut body = request.into_body();
+                    let mut read = 0;
+                    while let Some(Ok(data)) = body.data().await {
+                        read += data.len();
+                        // It has flow control for what is longer; it fails with the connection.
+                        let _ = body.flow_control().release_capacity(data.len());
+                    }
+                    let answer = http::Response::builder().header("x-read", read).body(()).expect("a head");
+                    match reason {
+                        Some(reason) => respond.send_reset(reason),
+                        None => drop(respond.send_response(answer, true)),
+                    }
+                });
+            }
+        }
+    })
+}
+
 /// An upstream that speaks HTTP/2 in the clear, answers the first request of each connection and ends that without a word when
 /// the second is there.
 pub fn upstream_that_serves_once() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
-    let address = listener.local_addr().expect("bound");
-    listener.set_nonblocking(true).expect("sets");
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("listens");
-            while let Ok((tcp, _)) = listener.accept().await {
-                tokio::spawn(async move {
-                    let mut connection = h2::server::handshake(tcp).await.expect("speaks");
-                    if let Some(Ok((_, mut respond))) = connection.accept().await {
-                        drop(respond.send_response(http::Response::new(()), true));
-                    }
-                    let _ = connection.accept().await;
-                });
-            }
-        });
-    });
-    address
+    serving(|mut connection| async move {
+        if let Some(Ok((_, mut respond))) = connection.accept().await {
+            drop(respond.send_response(http::Response::new(()), true));
+        }
+        let _ = connection.accept().await;
+    })
 }
 
 /// The answer is whole, and the rest of the request is not wanted (RFC 9113 section 8.1).
