@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::plan::RecoveryMode;
-use super::record::{Run, RunOrder, RunOutcome, StepResult};
+use super::plan::{Action, RecoveryMode};
+use super::record::{Run, RunOrder, RunOutcome, StepRecord, StepResult};
 use super::{Beginning, Begins, MOST_LIVE, Recovery, RecoveryEffect};
 use crate::names::{IncidentId, RunId};
 use crate::reliability::engine::Engine;
@@ -123,7 +123,7 @@ impl Recovery {
                 answered(said, run)
             }
             RecoveryCommand::Acted { run, generation, result, detail } => {
-                let late = self.too_late(&run, result);
+                let late = self.too_late(&run, generation, result);
                 if late.is_empty() {
                     let heard = |look: &mut super::run::Look<'_>| look.heard(generation, result, detail);
                     let heard = self.with(&run, engine, &mut out, heard);
@@ -138,16 +138,18 @@ impl Recovery {
         (shown.map(Box::new), out)
     }
 
-    /// Something was done whose run had ended meanwhile: what that has put in force is let go.
-    fn too_late(&self, run: &RunId, result: StepResult) -> Vec<RecoveryEffect> {
-        let over = self.runs.get(run).filter(|run| !run.is_live() && result.acted());
-        let held = over.into_iter().flat_map(|run| {
-            let unheard = run.steps.iter().filter(|step| step.result == StepResult::Unknown);
-            let actions: std::collections::BTreeSet<_> =
-                unheard.map(|step| step.action).filter(|action| action.holds()).collect();
-            actions.into_iter().map(|action| RecoveryEffect::Release(super::ReleaseRequest::of(run, action)))
+    /// Something was done that its run waits for no more: what it has put in force is let go, but where a step of the run
+    /// holds the same to this moment and lets go of it in its own time.
+    fn too_late(&self, run: &RunId, generation: u64, result: StepResult) -> Vec<RecoveryEffect> {
+        let Some(run) = self.runs.get(run).filter(|run| result.acted() && !run.waits_for(generation)) else {
+            return Vec::new();
+        };
+        let of = |action| run.steps.iter().filter(move |step| step.action == action);
+        let let_go = Action::ALL.into_iter().filter(|action| {
+            let unheard = of(*action).any(|step| step.result == StepResult::Unknown);
+            action.holds() && unheard && !of(*action).any(StepRecord::holds)
         });
-        held.collect()
+        let_go.map(|action| RecoveryEffect::Release(super::ReleaseRequest::of(run, action))).collect()
     }
 
     fn target(

@@ -244,6 +244,11 @@ impl Run {
         self.ended().is_none()
     }
 
+    /// Is the result of the act of that number still waited for?
+    pub(super) fn waits_for(&self, generation: u64) -> bool {
+        matches!(self.phase, RunPhase::Acting { .. }) && self.generation == generation
+    }
+
     /// The process ended while it went on. The step that was being done then; it is not done again.
     pub(super) fn interrupted(&mut self, now: At) -> Option<usize> {
         let RunPhase::Acting { step, .. } = self.phase else { return None };

@@ -251,7 +251,7 @@ impl Look<'_> {
     /// What became of the act; false: it is not of this phase.
     pub(super) fn heard(&mut self, generation: u64, result: StepResult, detail: String) -> bool {
         let RunPhase::Acting { step, .. } = self.run.phase else { return false };
-        if generation != self.run.generation {
+        if !self.run.waits_for(generation) {
             return false;
         }
         self.settle(result, detail);

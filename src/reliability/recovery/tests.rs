@@ -458,6 +458,29 @@ fn what_a_run_holds_is_let_go_when_it_ends_and_a_level_stays_where_people_are_ca
 }
 
 #[test]
+fn what_was_put_in_force_after_its_step_was_given_up_is_let_go_when_that_is_heard() {
+    let mut ward = ward(vec![plan("rest", "database", &[(CircuitBreaker, Act)])], &["api", "database"]);
+    ward.fall_ill("database", None);
+    ward.result = None;
+    ward.pass(60);
+    let acting = ward.recovery.runs().next().expect("it runs").clone();
+    ward.pass(200);
+    let run = ward.recovery.runs().next().expect("it runs").clone();
+    assert_eq!((run.phase.label(), run.steps[0].result), ("resting", StepResult::Unknown));
+    assert!(run.steps[0].released.is_some(), "{run:?}");
+    ward.released.clear();
+    let late = RecoveryCommand::Acted {
+        run: run.id.clone(),
+        generation: acting.generation,
+        result: StepResult::Done,
+        detail: "late".to_owned(),
+    };
+    ward.order(late).expect("heard");
+    assert_eq!(ward.released, [(ward.second, CircuitBreaker)]);
+    assert_eq!(ward.recovery.runs().next(), Some(&run), "and the run goes on as it was");
+}
+
+#[test]
 fn what_was_put_in_force_after_the_end_is_let_go_when_that_is_heard() {
     let mut ward = ward(vec![plan("rest", "database", &[(CircuitBreaker, Act)])], &["api", "database"]);
     ward.fall_ill("database", None);
