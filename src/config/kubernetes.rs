@@ -1,4 +1,4 @@
-//! `[kubernetes]`: the API server that restarts and scales the application, and the Deployment that it is.
+//! `[kubernetes]`: the API server that restarts, scales and rolls back the application, and the Deployment that it is.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +38,8 @@ pub struct KubernetesFile {
     pub min_replicas: u32,
     /// It is never scaled up beyond.
     pub max_replicas: u32,
+    /// A rollback takes back only a version that was rolled out within this time.
+    pub rollback_within: Text<Duration>,
 }
 
 /// The bounds of replicas are the guide's.
@@ -54,6 +56,7 @@ impl Default for KubernetesFile {
             scale_by: 1,
             min_replicas: 3,
             max_replicas: 50,
+            rollback_within: Text(Duration::from_secs(HOUR)),
         }
     }
 }
@@ -74,11 +77,14 @@ pub struct KubernetesConfig {
     pub scale_by: u32,
     /// Never below, never beyond.
     pub replicas: (u32, u32),
+    /// Only a version that is younger is rolled back.
+    pub rollback_within: Duration,
 }
 
 impl KubernetesFile {
     pub(super) fn check(&self, mut at: Part<'_, '_>) -> Option<Arc<KubernetesConfig>> {
         let within = at.lasts("within", self.within, 1, HOUR);
+        let rollback_within = at.lasts("rollback_within", self.rollback_within, 60, 30 * 24 * HOUR);
         let scale_by = at.within("scale_by", self.scale_by, 1, 100);
         let least = at.within("min_replicas", self.min_replicas, 1, 10_000);
         let most = at.within("max_replicas", self.max_replicas, 1, 10_000);
@@ -108,6 +114,7 @@ impl KubernetesFile {
             within,
             scale_by,
             replicas: (least, most),
+            rollback_within,
         }))
     }
 }

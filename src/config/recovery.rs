@@ -110,7 +110,7 @@ words! {
         RestartService = Self::RestartService.label(), "start the application again, as its hook or Kubernetes does";
         ScaleUp = Self::ScaleUp.label(), "more replicas, as its hook or Kubernetes does";
         ScaleDown = Self::ScaleDown.label(), "fewer replicas, as its hook or Kubernetes does";
-        Rollback = Self::Rollback.label(), "the version before, as its hook does";
+        Rollback = Self::Rollback.label(), "the version before, as its hook or Kubernetes does";
     }
 }
 

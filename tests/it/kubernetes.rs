@@ -13,28 +13,61 @@ use crate::support::secure::{Issued, TlsFront, issue};
 use crate::support::upstream::{Seen, Upstream, status};
 
 /// What it answers next in the place of its own answer: status, fields, message.
-type Told = (u16, &'static str, &'static str);
+pub type Told = (u16, &'static str, &'static str);
 
 /// A cluster with one Deployment.
-struct Shared {
+pub struct Shared {
     replicas: u64,
     annotations: Value,
     autoscaler: bool,
+    /// Its own annotations, and its ReplicaSets with the revision of each.
+    pub own: Value,
+    pub versions: Vec<Version>,
     token: &'static str,
     /// For the next PATCHes, the last first.
     told: Vec<Told>,
 }
 
-struct ApiServer {
+/// A ReplicaSet: its hash, its image, its revision and when it was made.
+pub struct Version {
+    hash: &'static str,
+    image: &'static str,
+    revision: u64,
+    created: String,
+}
+
+impl Version {
+    pub fn new(hash: &'static str, image: &'static str, revision: u64, minutes_ago: i64) -> Self {
+        let created = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(minutes_ago);
+        Self { hash, image, revision, created: format!("{created:.0}") }
+    }
+
+    fn object(&self) -> Value {
+        let labels = json!({"app": "api", "pod-template-hash": self.hash});
+        json!({
+            "metadata": {
+                "labels": labels.clone(),
+                "creationTimestamp": self.created,
+                "annotations": {REVISION: self.revision.to_string()},
+                "ownerReferences": [{"uid": "1f", "controller": true}]
+            },
+            "spec": {"template": {"metadata": {"labels": labels}, "spec": {"containers": [{"image": self.image}]}}}
+        })
+    }
+}
+
+pub struct ApiServer {
     plain: Upstream,
     front: TlsFront,
     issued: Issued,
-    shared: Arc<Mutex<Shared>>,
+    pub shared: Arc<Mutex<Shared>>,
     dir: tempfile::TempDir,
 }
 
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/api";
 const SCALE: &str = "/apis/apps/v1/namespaces/shop/deployments/api/scale";
+const REPLICA_SETS: &str = "/apis/apps/v1/namespaces/shop/replicasets?labelSelector=app%3Dapi";
+pub const REVISION: &str = "deployment.kubernetes.io/revision";
 const AUTOSCALERS: &str = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers";
 
 fn answered(shared: &mut Shared, seen: &Seen) -> (u16, &'static str, Value) {
@@ -58,6 +91,19 @@ fn answered(shared: &mut Shared, seen: &Seen) -> (u16, &'static str, Value) {
                 shared.annotations[name] = value.clone();
             }
         }
+        ("PATCH", DEPLOYMENT) if media == "application/json-patch+json" => {
+            if patch[0]["value"] != "7" {
+                return refused(409, "the object has been modified");
+            }
+            rolled_back(shared, &patch);
+        }
+        ("GET", REPLICA_SETS) => {
+            let mut items: Vec<Value> = shared.versions.iter().map(Version::object).collect();
+            let mut others = Version::new("99", "of another", 90, 0).object();
+            others["metadata"]["ownerReferences"][0]["uid"] = json!("2f");
+            items.push(others);
+            return (200, "", json!({"items": items}));
+        }
         ("GET", SCALE) => {}
         ("PATCH", SCALE) if media == "application/merge-patch+json" => {
             if patch["metadata"]["resourceVersion"] != "7" {
@@ -78,18 +124,47 @@ fn answered(shared: &mut Shared, seen: &Seen) -> (u16, &'static str, Value) {
     }
     let replicas = shared.replicas;
     let object = json!({
-        "metadata": {"name": "api", "resourceVersion": "7"},
-        "spec": {"replicas": replicas, "template": {"metadata": {"annotations": shared.annotations}}}
+        "metadata": {"name": "api", "uid": "1f", "resourceVersion": "7", "annotations": shared.own},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "api"}},
+            "template": {"metadata": {"annotations": shared.annotations}}
+        }
     });
     (200, "", object)
 }
 
+/// As the Deployment's controller does it: the ReplicaSet that has the template gets the next revision.
+fn rolled_back(shared: &mut Shared, patch: &Value) {
+    let newest = shared.versions.iter().map(|one| one.revision).max().expect("one runs");
+    for one in patch.as_array().expect("a list") {
+        let value = &one["value"];
+        match (one["op"].as_str(), one["path"].as_str()) {
+            (Some("replace"), Some("/metadata/resourceVersion")) => {}
+            (Some("replace"), Some("/spec/template")) => {
+                assert_eq!(value["metadata"]["labels"], json!({"app": "api"}), "without the hash");
+                let image = value["spec"]["containers"][0]["image"].as_str().expect("an image");
+                let found = shared.versions.iter_mut().find(|one| one.image == image).expect("it was there");
+                found.revision = newest + 1;
+                shared.own[REVISION] = json!(found.revision.to_string());
+            }
+            (Some("add"), Some(path)) => {
+                let name = path.strip_prefix("/metadata/annotations/").expect("an annotation");
+                shared.own[name] = value.clone();
+            }
+            _ => panic!("not asked for: {one}"),
+        }
+    }
+}
+
 impl ApiServer {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let shared = Shared {
             replicas: 3,
             annotations: json!({"team": "shop"}),
             autoscaler: false,
+            own: json!({REVISION: "2"}),
+            versions: vec![Version::new("1a", "shop:1", 1, 9_000), Version::new("2b", "shop:2", 2, 5)],
             token: "first",
             told: Vec::new(),
         };
@@ -111,7 +186,7 @@ impl ApiServer {
         Self { plain, front, issued, shared, dir }
     }
 
-    fn told(&self, told: &[Told]) {
+    pub fn told(&self, told: &[Told]) {
         self.shared.lock().expect("not poisoned").told = told.iter().rev().copied().collect();
     }
 
@@ -119,11 +194,11 @@ impl ApiServer {
         self.dir.path().join("token")
     }
 
-    fn patches(&self) -> Vec<Seen> {
+    pub fn patches(&self) -> Vec<Seen> {
         self.plain.seen().into_iter().filter(|seen| seen.head.starts_with("PATCH ")).collect()
     }
 
-    fn config(&self, backend: &Upstream, more: &str) -> String {
+    pub fn config(&self, backend: &Upstream, more: &str) -> String {
         format!(
             r#"
                 [ingress]
@@ -148,6 +223,11 @@ impl ApiServer {
                 steps = [{{ action = "scale_up", mode = "act" }}]
                 max_attempts = 1
                 verify_for = "1s"
+                [plans.back]
+                services = ["backend"]
+                steps = [{{ action = "rollback", mode = "act" }}]
+                max_attempts = 1
+                verify_for = "1s"
                 [plans.down]
                 services = ["backend"]
                 steps = [{{ action = "scale_down", mode = "act" }}]
@@ -163,7 +243,7 @@ impl ApiServer {
 }
 
 /// Runs a plan to its end; result and words of its one step.
-fn step(proxy: &Proxy, plan: &str) -> (String, String) {
+pub fn step(proxy: &Proxy, plan: &str) -> (String, String) {
     let begun = proxy.post("recovery/trigger", &json!({"trigger_condition": plan}).to_string());
     assert_eq!(begun.status, 200, "{}", begun.text());
     let id = begun.json()["run"]["id"].as_str().expect("an id").to_owned();
@@ -250,7 +330,7 @@ fn it_is_scaled_step_by_step_within_its_bounds_and_never_against_an_autoscaler()
 fn until_it_is_enabled_it_is_only_said() {
     let (backend, api) = (Upstream::start(status(200)), ApiServer::start());
     let proxy = proxy(&api.config(&backend, ""));
-    for plan in ["restart", "up", "down"] {
+    for plan in ["restart", "up", "down", "back"] {
         let came = step(&proxy, plan);
         assert!(done("dry_run")(&came), "{came:?}");
     }

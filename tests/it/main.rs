@@ -124,6 +124,7 @@ mod retries;
 /// How bad it was, and what was learnt.
 mod review;
 /// Which requests are which route, by host and path.
+mod rollback;
 mod routes;
 /// Nobody is called about what is known.
 mod silences;

@@ -202,19 +202,16 @@ impl Ward {
         let run = self.recovery.runs().find(|run| run.id == request.run).expect("it runs").clone();
         assert!(!run.dry_run && self.policy.mode == RecoveryMode::On, "nothing is done in a dry run");
         let record = run.steps.last().expect("it is at a step");
+        assert_eq!(record.action, request.action, "what was asked for is what is done");
         assert!(
-            record.mode != StepMode::DryRun && (record.mode == StepMode::Act || record.approved_by.is_some())
+            record.mode == StepMode::Act || (record.mode == StepMode::Ask && record.approved_by.is_some())
         );
         if request.action.reach() == Reach::Application {
             let explained = self.engine.incidents().any(|one| {
                 let away = matches!(one.key.rule, Rule::ServiceDown | Rule::Breaker | Rule::NetworkDown);
                 away && one.state.is_live() && one.key.service != request.target && self.engine.holds(&one.id)
             });
-            assert!(
-                !explained,
-                "{:?} of {} while another service explains it",
-                request.action, request.target
-            );
+            assert!(!explained, "{request:?} while another service explains it");
             if !stored {
                 return self.doing.push_back(Doing { request, due: self.t, result: StepResult::NotPossible });
             }
@@ -255,14 +252,15 @@ impl Ward {
             // Some are heard twice.
             for _ in 0..1 + u64::from(self.dice.chance(0.1)) {
                 let (run, detail) = (run.clone(), "as told".to_owned());
-                let other =
-                    self.recovery.runs().find(|one| one.id == run && one.generation != generation).cloned();
+                let other = |one: &&Run| one.id == run && one.generation != generation;
+                let other = self.recovery.runs().find(other).cloned();
                 // Of an act that nobody waits for any more what was put in force is let go; its run knows nothing of it.
                 self.order(RecoveryCommand::Acted { run, generation, result, detail });
-                if let Some(before) = other {
-                    let after = self.recovery.runs().find(|one| one.id == before.id);
-                    assert_eq!(after, Some(&before), "the result of another act is heard");
-                }
+                let after = |before: &Run| self.recovery.runs().find(|one| one.id == before.id);
+                assert!(
+                    other.is_none_or(|one| after(&one) == Some(&one)),
+                    "the result of another act is heard"
+                );
             }
         }
     }
@@ -387,8 +385,7 @@ pub fn run(seed: u64) {
     let live: Vec<&Run> = ward.recovery.runs().filter(|run| run.is_live()).collect();
     assert!(live.is_empty(), "nothing is the matter, and they go on: {live:#?}");
     for (run, acts) in &ward.acts {
-        let most = 3 * 4 * 2;
-        assert!(*acts <= most, "{acts} acts of {run}");
+        assert!(*acts <= 3 * 4 * 2, "{acts} acts of {run}");
     }
 }
 

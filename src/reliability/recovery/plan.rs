@@ -85,7 +85,7 @@ impl Action {
 
     /// Can Kubernetes do it?
     pub fn is_of_cluster(self) -> bool {
-        matches!(self, Self::RestartService | Self::ScaleUp | Self::ScaleDown)
+        matches!(self, Self::RestartService | Self::ScaleUp | Self::ScaleDown | Self::Rollback)
     }
 
     /// What it costs when it is done in vain.

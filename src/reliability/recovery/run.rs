@@ -230,8 +230,18 @@ impl Look<'_> {
     /// A person has said yes.
     pub(super) fn approve(&mut self, actor: String) -> bool {
         let RunPhase::Asking { step, .. } = self.run.phase else { return false };
-        let Some(planned) = self.plan.steps.get(step).copied() else { return false };
+        let asked = self.run.steps.last().map(|record| record.action);
+        let planned = self.plan.steps.get(step).copied().filter(|planned| Some(planned.action) == asked);
         self.last(|record| record.approved_by = Some(actor));
+        // What was approved is what was asked for, and nothing that stands in its place since.
+        let Some(planned) = planned else {
+            self.leave(
+                step,
+                StepResult::Skipped,
+                "the plan has another step there since it was asked for".into(),
+            );
+            return true;
+        };
         // What has come up since it was asked for counts as well.
         match self.ruling(&planned) {
             Ruling::Act | Ruling::Ask => self.act(step, planned.action),

@@ -274,6 +274,21 @@ fn a_step_that_asks_waits_for_a_yes_and_no_answer_is_no() {
 }
 
 #[test]
+fn a_yes_is_to_what_was_asked_and_not_to_what_stands_there_since() {
+    let mut ward = ward(vec![plan("ask", "database", &[(RestartService, Ask)])], &["api", "database"]);
+    ward.fall_ill("database", None);
+    ward.pass(60);
+    let run = ward.recovery.runs().next().expect("it asks").id.clone();
+    let plans = vec![plan("ask", "database", &[(Action::Rollback, Ask)])];
+    ward.recovery.reconfigure(Arc::new(RecoveryPolicy { mode: RecoveryMode::On, plans }));
+    ward.order(RecoveryCommand::Approve { run, actor: "ada".to_owned() }).expect("taken");
+    ward.pass(5);
+    assert_eq!((ward.acts.len(), ward.outcomes()), (0, vec![RunOutcome::NothingDone]));
+    let detail = ward.recovery.runs().next().map(|run| run.steps[0].detail.clone()).expect("it is kept");
+    assert!(detail.contains("another step"), "{detail}");
+}
+
+#[test]
 fn a_dry_run_does_nothing_and_calls_nobody() {
     let mut ward = ward(vec![plan("dry", "database", &[(RestartService, DryRun)])], &["api", "database"]);
     ward.fall_ill("database", None);

@@ -1,8 +1,10 @@
-//! Kubernetes: a rollout restart and scaling of the application's Deployment, by plain HTTPS.
+//! Kubernetes: a rollout restart, scaling and rolling back of the application's Deployment, by plain HTTPS.
 //!
 //! What is there is read first, so that what was done is not done again; then one PATCH. What may pass (409, 429, 5xx, no
-//! connection) is tried again within bounds; what will not is told in the API server's words. A Deployment that a
-//! HorizontalPodAutoscaler owns is not scaled: whoever fights an autoscaler loses.
+//! connection) is tried again within bounds; what will not is told in the API server's words.
+
+mod deployment;
+mod rollback;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -10,9 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::hook::{Done, key};
+use super::hook::Done;
 use crate::config::{ClientTls, KubernetesConfig};
 use crate::net::addresses::Addresses;
 use crate::net::client::{self, ClientError, WebRequest};
@@ -34,8 +36,7 @@ const READ: Bound = Bound { bytes: 4 << 20, within: Duration::from_secs(10) };
 /// Of a message of the API server so much is shown.
 const SHOWN: usize = 300;
 
-/// What `kubectl rollout restart` writes, and our own beside it: by which act.
-const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+/// Annotation of what was changed: by which act.
 const BY: &str = "strop-act";
 
 /// A kind of object: its API group, its name there, and what the role must allow for all actions together.
@@ -51,6 +52,12 @@ const DEPLOYMENTS: Resource = Resource {
     name: "deployments",
     #[cfg(test)]
     verbs: &["get", "patch"],
+};
+const REPLICA_SETS: Resource = Resource {
+    group: "apps",
+    name: "replicasets",
+    #[cfg(test)]
+    verbs: &["list"],
 };
 const SCALE: Resource = Resource {
     group: "apps",
@@ -154,12 +161,12 @@ impl Work<'_> {
             let tried = match self.request.action {
                 Action::RestartService => self.restart().await,
                 Action::ScaleUp | Action::ScaleDown => self.scale().await,
+                Action::Rollback => self.roll_back().await,
                 Action::CircuitBreaker
                 | Action::ConnectionReset
                 | Action::CacheClear
                 | Action::GracefulDegradation
-                | Action::Failover
-                | Action::Rollback => {
+                | Action::Failover => {
                     Ok((StepResult::NotPossible, "Kubernetes does not do that here".to_owned()))
                 }
             };
@@ -174,85 +181,6 @@ impl Work<'_> {
             }
         }
         (last.0, format!("{} ({ATTEMPTS} attempts)", last.1))
-    }
-
-    /// As `kubectl rollout restart`: another annotation of the pods' template.
-    async fn restart(&self) -> Result<Done, Trouble> {
-        let path = format!("{}/{}", self.deployments(), self.config.deployment);
-        let (act, at) = (key(self.request), clock::rfc3339(self.began));
-        let found = self.ask(Call::get(&DEPLOYMENTS, path.clone())).await?;
-        let name = &self.config.deployment;
-        if annotation(&found, BY) == Some(act.as_str()) {
-            return Ok((StepResult::Done, format!("deployment {name} was restarted by this act")));
-        }
-        let annotations = json!({ RESTARTED_AT: at, BY: act });
-        let patch = json!({ "spec": { "template": { "metadata": { "annotations": annotations } } } });
-        let patch = Some(("application/strategic-merge-patch+json", patch));
-        let now = self.ask(Call { method: Method::PATCH, of: &DEPLOYMENTS, path, patch }).await?;
-        if annotation(&now, RESTARTED_AT) != Some(at.as_str()) {
-            return Err(failed(format!("the answer's deployment {name} does not have what was written")));
-        }
-        Ok((StepResult::Done, format!("deployment {name} is restarted ({RESTARTED_AT}: {at})")))
-    }
-
-    /// One step up or down, within the bounds.
-    async fn scale(&mut self) -> Result<Done, Trouble> {
-        let (path, name) =
-            (format!("{}/{}/scale", self.deployments(), self.config.deployment), &self.config.deployment);
-        if let Some(autoscaler) = self.autoscaler().await? {
-            let told = format!("autoscaler {autoscaler} owns deployment {name}, and it is not fought");
-            return Ok((StepResult::NotPossible, told));
-        }
-        let found = self.ask(Call::get(&SCALE, path.clone())).await?;
-        // What is 0 is left out.
-        let has = found.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(0);
-        let (by, (least, most)) = (u64::from(self.config.scale_by), self.config.replicas);
-        let up = self.request.action == Action::ScaleUp;
-        let next = if up {
-            has.saturating_add(by).min(u64::from(most)).max(has)
-        } else {
-            has.saturating_sub(by).max(u64::from(least)).min(has)
-        };
-        let wanted = *self.replicas.get_or_insert(next);
-        if (up && has >= wanted) || (!up && has <= wanted) {
-            // With a first read alone there is nothing to do; after another one it was done meanwhile.
-            return Ok(if next == has && wanted == has {
-                (
-                    StepResult::Unneeded,
-                    format!("deployment {name} has {has} replicas, its bounds are {least} to {most}"),
-                )
-            } else {
-                (StepResult::Done, format!("deployment {name} has {has} replicas"))
-            });
-        }
-        // Whoever has scaled it meanwhile is not overruled: 409.
-        let version = found.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
-        let mut patch = json!({ "spec": { "replicas": wanted } });
-        if version.is_string() {
-            patch["metadata"] = json!({ "resourceVersion": version });
-        }
-        let patch = Some(("application/merge-patch+json", patch));
-        let now = self.ask(Call { method: Method::PATCH, of: &SCALE, path, patch }).await?;
-        if now.pointer("/spec/replicas").and_then(Value::as_u64) != Some(wanted) {
-            return Err(failed(format!("the answer's deployment {name} does not have {wanted} replicas")));
-        }
-        Ok((StepResult::Done, format!("deployment {name} is scaled from {has} to {wanted} replicas")))
-    }
-
-    /// The autoscaler that owns the Deployment.
-    async fn autoscaler(&self) -> Result<Option<String>, Trouble> {
-        let path =
-            format!("/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers", self.config.namespace);
-        let all = self.ask(Call::get(&AUTOSCALERS, path)).await?;
-        let Some(all) = all["items"].as_array() else {
-            return Err(failed("the list of autoscalers is none".to_owned()));
-        };
-        let owner = all.iter().find(|one| {
-            let target = &one["spec"]["scaleTargetRef"];
-            target["kind"] == "Deployment" && target["name"] == *self.config.deployment
-        });
-        let name = |one: &Value| one.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
-        Ok(owner.map(|one| name(one).unwrap_or_else(|| "without a name".to_owned())))
     }
 
     fn deployments(&self) -> String {
@@ -335,14 +263,10 @@ impl<'a> Call<'a> {
     fn verb(&self) -> &'static str {
         match (&self.patch, self.of.name) {
             (Some(_), _) => "patch",
-            (None, name) if name == AUTOSCALERS.name => "list",
+            (None, name) if name == AUTOSCALERS.name || name == REPLICA_SETS.name => "list",
             (None, _) => "get",
         }
     }
-}
-
-fn annotation<'a>(deployment: &'a Value, name: &str) -> Option<&'a str> {
-    deployment["spec"]["template"]["metadata"]["annotations"][name].as_str()
 }
 
 fn failed(why: String) -> Trouble {
@@ -375,7 +299,7 @@ mod tests {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/kubernetes/role.yaml");
         let text = std::fs::read_to_string(file).expect("it is shipped");
         let role = text.split("\n---").next().expect("the role is first");
-        let needed = [&DEPLOYMENTS, &SCALE, &AUTOSCALERS].map(|one| {
+        let needed = [&DEPLOYMENTS, &REPLICA_SETS, &SCALE, &AUTOSCALERS].map(|one| {
             let verbs: Vec<String> = one.verbs.iter().map(|verb| (*verb).to_owned()).collect();
             (one.group.to_owned(), one.name.to_owned(), verbs)
         });
