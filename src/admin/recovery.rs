@@ -34,6 +34,8 @@ pub(super) struct RecoveryState {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PlanView {
     name: String,
+    /// What begins it beside an order, in words; where nothing here sees that, it says `not observable`.
+    begins: String,
     /// Incidents that one of these rules has found begin it; none: it runs by order alone.
     rules: Vec<&'static str>,
     /// About one of these; none: about any.
@@ -153,7 +155,7 @@ pub(super) struct RunDecision {
 }
 
 impl PlanView {
-    fn of(plan: &Plan) -> Self {
+    fn of(plan: &Plan, admin: &Admin) -> Self {
         let texts = |names: &[Arc<str>]| names.iter().map(ToString::to_string).collect();
         let step = |step: &Step| PlanStepView {
             action: step.action.label(),
@@ -162,6 +164,7 @@ impl PlanView {
         };
         Self {
             name: plan.name.to_string(),
+            begins: begins(plan, admin),
             rules: plan.trigger.rules.iter().copied().map(Rule::label).collect(),
             services: texts(&plan.trigger.services),
             scopes: texts(&plan.trigger.scopes),
@@ -174,6 +177,22 @@ impl PlanView {
             approve_within_seconds: plan.approve_within.as_secs_f64(),
         }
     }
+}
+
+/// By what it begins; a plan about upstreams that there are not, or that names no rule, sleeps.
+fn begins(plan: &Plan, admin: &Admin) -> String {
+    let trigger = &plan.trigger;
+    if trigger.rules.is_empty() {
+        return "not observable here: it names no rule, and begins by order alone".to_owned();
+    }
+    let world = admin.registry.snapshot();
+    let is_there = |name: &Arc<str>| world.upstreams.keys().any(|one| one.as_str() == &**name);
+    let of_upstreams = trigger.rules.iter().all(|rule| rule.is_of_upstream());
+    if of_upstreams && !trigger.services.is_empty() && !trigger.services.iter().any(is_there) {
+        let names = trigger.services.join(", ");
+        return format!("not observable here: there is no upstream {names}; by order alone until there is");
+    }
+    "by an incident of one of its rules".to_owned()
 }
 
 impl RunView {
@@ -223,7 +242,7 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Recov
     let RecoveryView { policy, runs } = &snapshot.recovery;
     let state = RecoveryState {
         mode: policy.mode.label(),
-        plans: policy.plans.iter().map(PlanView::of).collect(),
+        plans: policy.plans.iter().map(|plan| PlanView::of(plan, &admin)).collect(),
         runs: runs.iter().rev().map(|run| RunView::of(run, &admin)).collect(),
     };
     Provenance::looked(&admin, &snapshot).answer(&admin, state)

@@ -322,10 +322,7 @@ impl PlanFile {
 
     /// A name that no rule will ever say would leave the plan asleep for ever.
     fn check_services(&self, at: &mut Part<'_, '_>, upstreams: &[&str]) {
-        let of_upstreams = |rule: &OneOf<Rule>| {
-            matches!(rule.0, Rule::ServiceDown | Rule::Breaker | Rule::PaymentFailure | Rule::DeclineRate)
-        };
-        if self.rules.is_empty() || !self.rules.iter().all(of_upstreams) {
+        if self.rules.is_empty() || !self.rules.iter().all(|rule| rule.0.is_of_upstream()) {
             return;
         }
         for (nth, name) in self.services.iter().enumerate() {

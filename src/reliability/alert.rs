@@ -61,6 +61,8 @@ pub struct AlertLook {
     pub ripe: bool,
     /// When it went bad, if the evidence knows better than the time of the look.
     pub first_bad: Option<At>,
+    /// Was there something to see in the last seconds, and was it well? Longer windows may still prove what was before.
+    pub well_now: bool,
 }
 
 /// The state of one alert.
@@ -115,6 +117,9 @@ pub struct Alert {
     pub unseen: Option<At>,
     /// How much of the good time was not seen.
     hidden: Duration,
+    /// The last seconds were seen, and were well.
+    #[serde(skip)]
+    well_now: bool,
 }
 
 impl Default for Alert {
@@ -126,6 +131,7 @@ impl Default for Alert {
             flaps: 0,
             unseen: None,
             hidden: Duration::ZERO,
+            well_now: false,
         }
     }
 }
@@ -156,6 +162,11 @@ impl Alert {
     /// Live, and nothing that was seen says that it is getting better.
     pub fn holds(&self) -> bool {
         self.is_live() && self.good_since().is_none()
+    }
+
+    /// It holds, and the last seconds do not say otherwise.
+    pub fn goes_on(&self) -> bool {
+        self.holds() && !self.well_now
     }
 
     /// Since when it has been good, while it is live.
@@ -221,6 +232,7 @@ impl Alert {
                 (now.since(since) >= needed).then(|| self.quiet(since, AlertMove::Over))
             }
         };
+        self.well_now = look.well_now;
         self.check_invariants();
         moved
     }
@@ -277,7 +289,7 @@ mod tests {
     }
 
     fn look(sign: Sign) -> AlertLook {
-        AlertLook { sign, ripe: true, first_bad: None }
+        AlertLook { sign, ripe: true, first_bad: None, well_now: false }
     }
 
     fn run(alert: &mut Alert, sign: Sign, seconds: std::ops::Range<i64>) -> Vec<(i64, AlertMove)> {
@@ -306,10 +318,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_well_now_holds_and_does_not_go_on() {
+        let mut alert = Alert::default();
+        let look = |well_now| AlertLook { sign: Sign::Bad, ripe: true, first_bad: None, well_now };
+        alert.look(&POLICY, look(false), at(0));
+        assert!(alert.holds() && alert.goes_on());
+        alert.look(&POLICY, look(true), at(1));
+        assert!(alert.holds() && !alert.goes_on());
+        alert.look(&POLICY, look(false), at(2));
+        assert!(alert.goes_on(), "it has come back");
+    }
+
+    #[test]
     fn what_is_not_ripe_is_not_confirmed() {
         let mut alert = Alert::default();
         for second in 0..1_000 {
-            alert.look(&POLICY, AlertLook { sign: Sign::Bad, ripe: false, first_bad: None }, at(second));
+            alert.look(
+                &POLICY,
+                AlertLook { sign: Sign::Bad, ripe: false, first_bad: None, well_now: false },
+                at(second),
+            );
         }
         assert!(alert.is_live() && !alert.is_firing());
     }
@@ -367,7 +395,7 @@ mod tests {
             for (sign, gap, ripe) in signs {
                 second += gap;
                 let sign = [Sign::Bad, Sign::Between, Sign::Good, Sign::Blind][usize::from(sign)];
-                match alert.look(&POLICY, AlertLook { sign, ripe, first_bad: None }, at(second)) {
+                match alert.look(&POLICY, AlertLook { sign, ripe, first_bad: None, well_now: false }, at(second)) {
                     None => {}
                     Some(AlertMove::Suspected) => { prop_assert!(!live); live = true; }
                     Some(AlertMove::Confirmed) => { prop_assert!(live && !firing && sign == Sign::Bad); firing = true; calm = false; }

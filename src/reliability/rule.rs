@@ -221,6 +221,11 @@ impl Rule {
         all
     };
 
+    /// Is what it finds about an upstream?
+    pub fn is_of_upstream(self) -> bool {
+        matches!(self, Self::ServiceDown | Self::Breaker | Self::PaymentFailure | Self::DeclineRate)
+    }
+
     /// Its row.
     pub const fn facts(self) -> &'static RuleFacts {
         &ROWS[self as usize]

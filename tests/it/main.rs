@@ -110,6 +110,7 @@ mod passing;
 /// A process that stood still blames nobody for it.
 mod pauses;
 /// Streams on which nobody has anything to say stay.
+mod plans;
 mod quiet;
 /// Plans act on an incident step by step, and call people when nothing helps.
 mod recovery;

@@ -202,10 +202,11 @@ impl Actions {
     fn reset_connections(&self, request: &ActRequest) -> Done {
         match self.upstream(&request.target) {
             Ok(upstream) => {
-                let open = upstream.renew();
-                let told =
-                    format!("{open} connections take no new exchange, and its names are looked up again");
-                (StepResult::Done, told)
+                let what = match upstream.renew() {
+                    0 => "no session is there to reset".to_owned(),
+                    open => format!("{open} connections take no new exchange"),
+                };
+                (StepResult::Done, format!("{what}, and its names are looked up again"))
             }
             Err(done) => done,
         }

@@ -100,7 +100,7 @@ impl Detector {
         let ripe = upstream.last_failure.is_some_and(|last| last.since(since) >= rules.confirm);
         Finding {
             key: self.key(Rule::ServiceDown, &upstream.name),
-            look: AlertLook { sign, ripe, first_bad: Some(since) },
+            look: AlertLook { sign, ripe, first_bad: Some(since), well_now: false },
             severity,
             policy: AlertPolicy { clear_after: policy.clear_after, ..AlertPolicy::default() },
             cause: Some(self.blamed(&upstream.name)),

@@ -40,7 +40,7 @@ impl Detector {
             let share = used.map_or("-".to_owned(), |used| format!("{:.1}%", used * 100.0));
             found.push(Finding {
                 key: AlertKey::of(Rule::Resource, &service, scope),
-                look: AlertLook { sign, ripe: true, first_bad: streak.since },
+                look: AlertLook { sign, ripe: true, first_bad: streak.since, well_now: false },
                 severity,
                 policy: AlertPolicy { clear_after: policy.clear_after, ..AlertPolicy::default() },
                 cause: Some(Arc::clone(&service)),

@@ -143,7 +143,7 @@ impl Detector {
                     service: Arc::clone(&one.service),
                     scope: Arc::clone(&one.scope),
                 },
-                look: AlertLook { sign: one.sign, ripe: true, first_bad: one.first_bad },
+                look: AlertLook { sign: one.sign, ripe: true, first_bad: one.first_bad, well_now: false },
                 severity: one.severity,
                 policy: AlertPolicy {
                     confirm: one.confirm,
@@ -208,8 +208,15 @@ impl Test {
     /// Is it so at this moment? The last seconds with traffic hint at it. What was bad a while ago and is not any more
     /// calls nobody, and nor does silence.
     fn is_so_now(self, windows: &Windows) -> bool {
-        let recent = if windows.s10.total() > 0 { windows.s10 } else { windows.s20 };
+        let recent = last_seconds(windows);
         hints(recent.bad, recent.total(), self.limit)
+    }
+
+    /// Is it well at this moment, whatever the minutes before prove? The last seconds with traffic do not hint at half of
+    /// the limit; silence is not well.
+    fn is_well_now(self, windows: &Windows) -> bool {
+        let recent = last_seconds(windows);
+        recent.total() > 0 && !hints(recent.bad, recent.total(), self.limit / 2.0)
     }
 
     /// Bad when proven; good when the last minute does not even hint at half of the limit; blind when
@@ -226,6 +233,11 @@ impl Test {
             Sign::Good
         }
     }
+}
+
+/// The last seconds that have traffic, up to twenty.
+fn last_seconds(windows: &Windows) -> Counts {
+    if windows.s10.total() > 0 { windows.s10 } else { windows.s20 }
 }
 
 /// Would chance alone do that less than once in ten times?

@@ -119,6 +119,7 @@ impl Detector {
                 sign,
                 ripe: sure >= needed,
                 first_bad: still.iter().map(|one| one.known).min(),
+                well_now: false,
             },
             severity: Severity::Critical,
             policy: AlertPolicy {

@@ -36,7 +36,7 @@ impl Detector {
         let ripe = bad && test.is_so_now(windows) && Test { alpha: 1e-4, ..test }.proves(windows.m5);
         Finding {
             key,
-            look: AlertLook { sign, ripe, first_bad },
+            look: AlertLook { sign, ripe, first_bad, well_now: test.is_well_now(windows) },
             severity: Severity::Critical,
             policy: AlertPolicy {
                 confirm: rules.confirm,
@@ -77,7 +77,7 @@ impl Detector {
         let ripe = limit.is_some_and(|limit| hints(recent.bad, recent.total(), limit));
         Finding {
             key: self.key(Rule::DeclineRate, &payment.vendor),
-            look: AlertLook { sign, ripe, first_bad: None },
+            look: AlertLook { sign, ripe, first_bad: None, well_now: false },
             severity: Severity::Medium,
             policy: AlertPolicy {
                 confirm: Duration::from_secs(300),

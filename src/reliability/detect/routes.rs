@@ -112,7 +112,7 @@ impl Detector {
         }
         let half_fails = windows.m1.bad_ratio().is_some_and(|ratio| ratio >= 0.5);
         Finding {
-            look: AlertLook { sign, ripe, first_bad },
+            look: AlertLook { sign, ripe, first_bad, well_now: test.is_well_now(windows) },
             severity: if pages || half_fails { Severity::High } else { Severity::Medium },
             policy: AlertPolicy {
                 confirm: errors.confirm,
@@ -144,7 +144,7 @@ impl Detector {
         let goes_on = errors.objective.burn(windows.h1).is_some_and(|rate| rate >= 1.0);
         Finding {
             key: self.scoped(Rule::ErrorRate, &route.class, "slow_burn"),
-            look: AlertLook { sign, ripe: goes_on, first_bad: None },
+            look: AlertLook { sign, ripe: goes_on, first_bad: None, well_now: false },
             severity: Severity::Low,
             policy: AlertPolicy {
                 confirm: SLOWLY,
@@ -204,7 +204,7 @@ impl Detector {
         let limit = if worst { limits.warn } else { limits.alert };
         Finding {
             key: self.scoped(Rule::Latency, &route.class, name),
-            look: AlertLook { sign, ripe, first_bad: None },
+            look: AlertLook { sign, ripe, first_bad: None, well_now: false },
             severity,
             policy: lasting(policy),
             cause: bad.then(|| self.culprit(&by, all).unwrap_or_else(own)),

@@ -463,7 +463,12 @@ fn what_was_bad_and_is_well_by_now_is_not_confirmed_and_nor_is_silence() {
     let ripe = |readings: &Readings, rule| {
         let found = look(&mut Detector::new(at(0)), readings, at(100));
         let of = |finding: &&Finding| finding.key.rule == rule && finding.key.scope.is_empty();
-        found.iter().find(of).map(|finding| (finding.look.sign, finding.look.ripe)).expect("found")
+        found
+            .iter()
+            .find(of)
+            .map(|finding| finding.look)
+            .map(|look| (look.sign, look.ripe, look.well_now))
+            .expect("found")
     };
     let windows = |s10, s20| Windows {
         s10,
@@ -476,19 +481,19 @@ fn what_was_bad_and_is_well_by_now_is_not_confirmed_and_nor_is_silence() {
     let well = windows(counts(10, 0), counts(15, 0));
     let silent = windows(counts(0, 0), counts(0, 0));
     let failing = windows(counts(10, 6), counts(15, 8));
-    for (now, expected) in [(well, false), (silent, false), (failing, true)] {
+    for (now, ripe_now, well_now) in [(well, false, true), (silent, false, false), (failing, true, false)] {
         let payment = PaymentReading { vendor: Arc::from("stripe"), processor: now, decisions: now };
         let readings = Readings { payments: vec![payment], ..route(now) };
-        assert_eq!(ripe(&readings, Rule::PaymentFailure), (Sign::Bad, expected), "{now:?}");
-        assert_eq!(ripe(&readings, Rule::ErrorRate), (Sign::Bad, expected), "{now:?}");
+        assert_eq!(ripe(&readings, Rule::PaymentFailure), (Sign::Bad, ripe_now, well_now), "{now:?}");
+        assert_eq!(ripe(&readings, Rule::ErrorRate), (Sign::Bad, ripe_now, well_now), "{now:?}");
     }
     let declined = |m5| {
         let decisions = Windows { m5, h1: counts(100, 60), d3: counts(5_000, 550), ..Windows::default() };
         let payment = PaymentReading { vendor: Arc::from("stripe"), processor: well, decisions };
         ripe(&Readings { payments: vec![payment], ..Readings::default() }, Rule::DeclineRate)
     };
-    assert_eq!(declined(counts(20, 1)), (Sign::Bad, false));
-    assert_eq!(declined(counts(20, 12)), (Sign::Bad, true));
+    assert_eq!(declined(counts(20, 1)), (Sign::Bad, false, false));
+    assert_eq!(declined(counts(20, 12)), (Sign::Bad, true, false));
 }
 
 #[test]

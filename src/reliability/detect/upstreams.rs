@@ -61,7 +61,7 @@ impl Detector {
         let opened = self.opened.get(&upstream.name).copied().unwrap_or(breaker.since);
         Finding {
             key: self.key(Rule::Breaker, &upstream.name),
-            look: AlertLook { sign, ripe: true, first_bad: Some(first.max(opened - STALE)) },
+            look: AlertLook { sign, ripe: true, first_bad: Some(first.max(opened - STALE)), well_now: false },
             severity,
             policy: AlertPolicy { clear_after: breaker.open_for * 2, ..AlertPolicy::default() },
             cause: Some(self.blamed(&upstream.name)),

@@ -230,13 +230,22 @@ impl Engine {
 
     /// Does a live alert of this incident still see the matter?
     pub fn holds(&self, id: &IncidentId) -> bool {
+        self.any_alert(id, Alert::holds)
+    }
+
+    /// The same, of the last seconds: false as soon as exchanges are seen to be well, though minutes before still prove it.
+    pub fn goes_on(&self, id: &IncidentId) -> bool {
+        self.any_alert(id, Alert::goes_on)
+    }
+
+    fn any_alert(&self, id: &IncidentId, is: fn(&Alert) -> bool) -> bool {
         // What nobody sees is not known to hold.
         let seen = self.incidents.get(id).is_some_and(|incident| incident.unseen_since.is_none());
         seen && self
             .mode
             .alerts()
             .values()
-            .any(|tracked| tracked.incident == *id && tracked.alert.holds() && !tracked.calm)
+            .any(|tracked| tracked.incident == *id && is(&tracked.alert) && !tracked.calm)
     }
 
     /// When time alone will next bring something, apart from the look at the readings each second.

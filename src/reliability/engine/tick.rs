@@ -183,7 +183,7 @@ impl Engine {
         for key in gone {
             if let Some(tracked) = self.mode.alert_mut(&key) {
                 let policy = grouping::gone(&tracked.policy);
-                let look = AlertLook { sign: Sign::Good, ripe: false, first_bad: None };
+                let look = AlertLook { sign: Sign::Good, ripe: false, first_bad: None, well_now: false };
                 tracked.alert.look(&policy, look, now);
                 tracked.alert.look(&policy, look, now);
             }

@@ -260,6 +260,11 @@ pub struct Beginning {
 }
 
 impl Incident {
+    /// Has a person taken it, or ended it?
+    pub fn had_people(&self) -> bool {
+        self.clocks.acknowledged.is_some() || matches!(self.ending, Some(Ending::ByHand | Ending::Forced))
+    }
+
     /// A suspected one. Whoever makes it adds the signal and the first entry.
     pub fn suspected(beginning: Beginning, now: At) -> Self {
         let Beginning { id, key, title, severity, began, earlier } = beginning;

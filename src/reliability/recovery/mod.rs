@@ -133,7 +133,7 @@ impl Recovery {
 
     /// What incidents ask for.
     fn begin_due(&mut self, engine: &Engine, out: &mut Vec<RecoveryEffect>) {
-        for incident in engine.incidents().filter(|one| one.state.is_live() && engine.holds(&one.id)) {
+        for incident in engine.incidents().filter(|one| one.state.is_live() && engine.goes_on(&one.id)) {
             if engine.is_silenced(incident) {
                 continue; // announced work: nobody helps it
             }

@@ -78,14 +78,14 @@ fn condition(
         (Some(incident), _) if incident.unseen_since.is_some() => Condition::Unknown,
         // What a person has opened only a person sees.
         (Some(incident), _) if incident.key.rule == Rule::Manual => Condition::Unknown,
-        (Some(incident), _) if engine.holds(&incident.id) || is_ill(engine, target) => Condition::Ill,
+        (Some(incident), _) if engine.goes_on(&incident.id) || is_ill(engine, target) => Condition::Ill,
         (Some(_), _) => Condition::Well,
     }
 }
 
 /// Does any alert about the target hold, whichever incident it is part of?
 fn is_ill(engine: &Engine, target: &Arc<str>) -> bool {
-    engine.alerts().any(|(key, alert, _)| key.service == *target && alert.holds())
+    engine.alerts().any(|(key, alert, _)| key.service == *target && alert.goes_on())
 }
 
 /// Is it another service that answers nobody now?

@@ -49,17 +49,27 @@ pub struct IncidentClocks {
     pub acknowledge: Spread,
     /// First bad event to the end of the condition (MTTR); of those that are over.
     pub recover: Spread,
+    /// The same, of those that nobody took and nobody ended.
+    pub recover_alone: Spread,
+    /// The same, of those that a person took or ended.
+    pub recover_with_people: Spread,
 }
 
 impl IncidentClocks {
     /// The clocks of confirmed incidents.
     pub fn of(confirmed: &[&Incident]) -> Self {
         let found = || confirmed.iter().filter(|one| one.key.rule != Rule::Manual);
+        let recovered = |by_people: bool| {
+            let such = confirmed.iter().filter(move |one| one.had_people() == by_people);
+            Spread::of(such.filter_map(|one| one.clocks.to_recover()))
+        };
         Self {
             detect: Spread::of(found().map(|one| one.clocks.to_suspect())),
             confirm: Spread::of(found().filter_map(|one| one.clocks.to_confirm())),
             acknowledge: Spread::of(confirmed.iter().filter_map(|one| one.clocks.to_acknowledge())),
             recover: Spread::of(confirmed.iter().filter_map(|one| one.clocks.to_recover())),
+            recover_alone: recovered(false),
+            recover_with_people: recovered(true),
         }
     }
 }

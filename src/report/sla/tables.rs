@@ -97,11 +97,13 @@ pub(super) fn clocks(sla: &Sla) -> String {
         let figures = [told(median_seconds), told(p90_seconds), told(mean_seconds), n.to_string()];
         [name.to_owned()].into_iter().chain(figures).chain([what.to_owned()]).collect()
     };
-    let rows: [Vec<String>; 4] = [
+    let rows: [Vec<String>; 6] = [
         row("To detect (MTTD)", &clocks.detect, "first bad event – suspected"),
         row("To confirm", &clocks.confirm, "first bad event – confirmed"),
         row("To acknowledge (MTTA)", &clocks.acknowledge, "confirmed – taken by a person"),
         row("To recover (MTTR)", &clocks.recover, "first bad event – end of the condition"),
+        row("… without a person", &clocks.recover_alone, "of those that nobody took or ended"),
+        row("… with a person", &clocks.recover_with_people, "of those that somebody took or ended"),
     ];
     table(&columns, rows)
 }

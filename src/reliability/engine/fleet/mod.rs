@@ -84,7 +84,7 @@ impl Engine {
             } else if tracked.elsewhere {
                 findings.push(Finding {
                     key: key.clone(),
-                    look: AlertLook { sign: Sign::Good, ripe: false, first_bad: None },
+                    look: AlertLook { sign: Sign::Good, ripe: false, first_bad: None, well_now: false },
                     severity: tracked.claimed,
                     policy: tracked.policy,
                     cause: None,
@@ -380,6 +380,7 @@ fn finding_of(sighting: &Sighting, clear_after: Duration) -> Finding {
             sign: sighting.sign,
             ripe: confirmed,
             first_bad: bad.then_some(sighting.first_bad),
+            well_now: false,
         },
         severity: sighting.severity,
         policy: AlertPolicy { clear_after, ..AlertPolicy::default() },
