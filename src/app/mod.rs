@@ -20,8 +20,8 @@ use anyhow::Context as _;
 
 use crate::admin::Admin;
 use crate::config::Config;
-use crate::config::reload::{ReloadOutcome, Reloader};
-use crate::control::{self, Own, Records};
+use crate::config::reload::{ReloadCause, ReloadOutcome, Reloader};
+use crate::control::{self, Canary, Handle, Own};
 use crate::degrade::outbox::Outbox;
 use crate::notify::{Channels, Sender};
 use crate::runtime::drain::{self, Drain, Stop};
@@ -222,7 +222,7 @@ struct Watcher {
     registry: Arc<Registry>,
     drain: Drain,
     sender: Arc<Sender>,
-    records: Records,
+    handle: Handle,
     own: Own,
 }
 
@@ -232,7 +232,7 @@ impl Watcher {
             registry: Arc::clone(registry),
             drain: drain.listening(),
             sender: Arc::clone(&engine.sender),
-            records: engine.handle.records().clone(),
+            handle: engine.handle.clone(),
             own: engine.own.clone(),
         }
     }
@@ -265,10 +265,12 @@ fn reloader(
     filter: Option<Filter>,
     admin: SocketAddr,
 ) -> Arc<Reloader> {
-    let (read_from, records, own) = (path.clone(), watcher.records.clone(), watcher.own.clone());
+    let (read_from, records, own) = (path.clone(), watcher.handle.records().clone(), watcher.own.clone());
     let applying = Arc::clone(telemetry);
+    let canary = Canary::new(Arc::clone(telemetry), watcher.handle.clone());
+    let (watching, drain) = (Arc::clone(&canary), watcher.drain.listening());
     let control = tokio::runtime::Handle::current();
-    let apply = move |new: Arc<Config>, _: &crate::config::diff::Diff| {
+    let apply = move |new: Arc<Config>, diff: &crate::config::diff::Diff, cause: ReloadCause| {
         // Reloads come from threads that are not the control runtime's.
         let _inside = control.enter();
         let fresh = watcher.registry.reconcile(Arc::new(claimed(&new, admin)), clock::instant());
@@ -276,6 +278,9 @@ fn reloader(
         watcher.sender.replace(Arc::new(Channels::new(&new)));
         applying.access_log().reconfigure(&new.access_log);
         warn_of(&new);
+        if cause != ReloadCause::Canary {
+            canary.applied(&new, diff);
+        }
         if let Some(filter) = &filter
             && let Err(error) = filter.set(&new.process.log)
         {
@@ -290,7 +295,10 @@ fn reloader(
         own.reloaded(outcome);
         tell(outcome, problems);
     };
-    Reloader::new(path, env, Arc::clone(config), (trial::load, Box::new(apply), Box::new(hear)))
+    let reloader =
+        Reloader::new(path, env, Arc::clone(config), (trial::load, Box::new(apply), Box::new(hear)));
+    crate::runtime::tasks::detach("app", "watching reloads", watching.run(Arc::clone(&reloader), drain));
+    reloader
 }
 
 /// Tells what came of a reload.

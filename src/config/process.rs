@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::problem::Part;
+use super::problem::{HOUR, Part};
 use crate::units::{Percent, Size, Text, secs};
 
 /// The table `[process]` as the operator writes it.
@@ -32,6 +32,9 @@ pub struct ProcessFile {
     /// KiB where the control group has a limit below 2 GiB, else the kernel's own measure.
     #[schemars(extend("x-restart" = true))]
     pub socket_buffer: Option<Text<Size>>,
+    /// How long after a reload its effects are watched: a config with which exchanges fail or slow down beyond chance is taken
+    /// back. Absent: not at all.
+    pub canary: Option<Text<Duration>>,
     /// Log filter: a level, or tracing's directives such as "strop=debug".
     pub log: String,
     /// Log lines as JSON.
@@ -50,6 +53,7 @@ impl Default for ProcessFile {
             kept_bodies: Text(Size(4 << 20)),
             buffers: Text(Percent::of(50)),
             socket_buffer: None,
+            canary: None,
             log: "info".to_owned(),
             log_json: true,
         }
@@ -73,6 +77,8 @@ pub struct ProcessConfig {
     pub buffers: Percent,
     /// Bytes that the kernel buffers of one connection each way; `None`: by the memory there is.
     pub socket_buffer: Option<usize>,
+    /// How long a reload is watched, and taken back where it makes things worse; `None`: not at all.
+    pub canary: Option<Duration>,
     /// Log filter in tracing's directive syntax, such as "info" or "strop=debug".
     pub log: String,
     /// Log lines as JSON (true) or for a terminal.
@@ -111,6 +117,7 @@ impl ProcessFile {
             kept_bodies: usize::try_from(self.kept_bodies.0.0).unwrap_or(usize::MAX),
             buffers: self.buffers.0,
             socket_buffer: self.socket_buffer.map(|size| usize::try_from(size.0.0).unwrap_or(usize::MAX)),
+            canary: self.canary.map(|written| at.lasts("canary", written, 10, HOUR)),
             log: self.log.clone(),
             log_json: self.log_json,
         }

@@ -23,6 +23,8 @@ pub enum ReloadCause {
     Watch,
     /// A call of `POST /api/v2/sre/config/reload`.
     Api,
+    /// The config of the file has made things worse (`process.canary`): the one before is in force again.
+    Canary,
 }
 
 impl ReloadCause {
@@ -32,6 +34,7 @@ impl ReloadCause {
             Self::Signal => "signal",
             Self::Watch => "watch",
             Self::Api => "api",
+            Self::Canary => "canary",
         }
     }
 }
@@ -40,7 +43,7 @@ impl ReloadCause {
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Outcome)]
 pub struct ReloadOutcome {
-    /// What caused it: `signal`, `watch` or `api`.
+    /// What caused it: `signal`, `watch` or `api`; `canary`: the config before came in force again.
     pub cause: String,
     /// Who asked for it; the cause again where nobody is known.
     pub actor: String,
@@ -60,15 +63,39 @@ pub struct ReloadOutcome {
     pub refused: Vec<Problem>,
 }
 
+impl ReloadOutcome {
+    /// Nothing has come of it yet: this one is in force.
+    fn begun(cause: ReloadCause, (actor, reason): (&str, &str), generation: u64, current: &Config) -> Self {
+        Self {
+            cause: cause.label().to_owned(),
+            actor: actor.to_owned(),
+            reason: reason.to_owned(),
+            at: clock::rfc3339(clock::now().wall),
+            generation,
+            hash: current.hash.clone(),
+            applied: Vec::new(),
+            needs_restart: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    /// The reason, where the config of the file was taken back.
+    pub fn taken_back(&self) -> Option<&str> {
+        (self.cause == ReloadCause::Canary.label()).then_some(&*self.reason)
+    }
+}
+
 /// Reads a text, and tries what can be tried without running it.
 pub type Load = fn(&str, &str, &[(String, String)]) -> Result<Config, Problems>;
 /// Puts a good config in force.
-pub type Apply = Box<dyn Fn(Arc<Config>, &Diff) + Send + Sync>;
+pub type Apply = Box<dyn Fn(Arc<Config>, &Diff, ReloadCause) + Send + Sync>;
 /// Hears of every outcome.
 pub type Hear = Box<dyn Fn(&ReloadOutcome, Option<&Problems>) + Send + Sync>;
 
 struct ReloadState {
     current: Arc<Config>,
+    /// What was in force before that, and ran.
+    before: Option<Arc<Config>>,
     generation: u64,
     loaded_at: SystemTime,
     changed_at: Option<SystemTime>,
@@ -181,7 +208,16 @@ impl Reloader {
         let seen = found.map_or(0, |(_, bytes)| hash(&bytes));
         let loaded_at = clock::now().wall;
         let secrets = secrets(&current);
-        let state = ReloadState { current, generation: 1, loaded_at, changed_at, last: None, seen, secrets };
+        let state = ReloadState {
+            current,
+            before: None,
+            generation: 1,
+            loaded_at,
+            changed_at,
+            last: None,
+            seen,
+            secrets,
+        };
         let (state, turns, written) = (Mutex::new(state), Turns::default(), Default::default());
         Arc::new(Self { path, env, load, apply, hear, state, turns, written })
     }
@@ -192,6 +228,7 @@ impl Reloader {
             ReloadCause::Signal => "SIGHUP",
             ReloadCause::Watch => "the file changed",
             ReloadCause::Api => "asked by the API",
+            ReloadCause::Canary => "the config before is better",
         };
         self.reload_for(cause, cause.label(), reason)
     }
@@ -203,30 +240,14 @@ impl Reloader {
             let state = locked(&self.state);
             (Arc::clone(&state.current), state.generation)
         };
-        let mut outcome = ReloadOutcome {
-            cause: cause.label().to_owned(),
-            actor: actor.to_owned(),
-            reason: reason.to_owned(),
-            at: clock::rfc3339(clock::now().wall),
-            generation,
-            hash: before.hash.clone(),
-            applied: Vec::new(),
-            needs_restart: Vec::new(),
-            refused: Vec::new(),
-        };
+        let mut outcome = ReloadOutcome::begun(cause, (actor, reason), generation, &before);
         let read = self.closed().and_then(|()| self.read(&before)).and_then(|new| {
             let diff = diff::diff(&before, &new);
             Ok((diff::runnable(&before, new, &diff.needs_restart)?, diff))
         });
         let problems = match read {
             Ok((running, diff)) => {
-                let running = Arc::new(running);
-                (self.apply)(Arc::clone(&running), &diff);
-                (outcome.generation, outcome.hash) = (generation + 1, running.hash.clone());
-                Diff { applied: outcome.applied, needs_restart: outcome.needs_restart } = diff;
-                let mut state = locked(&self.state);
-                (state.current, state.generation) = (running, outcome.generation);
-                state.loaded_at = clock::now().wall;
+                self.put_in_force(Arc::new(running), cause, diff, &mut outcome);
                 None
             }
             Err(problems) => {
@@ -237,6 +258,42 @@ impl Reloader {
         locked(&self.state).last = Some(outcome.clone());
         (self.hear)(&outcome, problems.as_ref());
         Ok(outcome)
+    }
+
+    fn put_in_force(&self, new: Arc<Config>, cause: ReloadCause, diff: Diff, outcome: &mut ReloadOutcome) {
+        (self.apply)(Arc::clone(&new), &diff, cause);
+        (outcome.generation, outcome.hash) = (outcome.generation + 1, new.hash.clone());
+        Diff { applied: outcome.applied, needs_restart: outcome.needs_restart } = diff;
+        let mut state = locked(&self.state);
+        let before = std::mem::replace(&mut state.current, new);
+        // A comment changes no config: what ran before that is still the one to go back to.
+        if !outcome.applied.is_empty() {
+            state.before = (cause != ReloadCause::Canary).then_some(before);
+        }
+        state.generation = outcome.generation;
+        state.loaded_at = clock::now().wall;
+    }
+
+    /// Puts the config of before in force again, while the one with this hash still is. The file stays, and is not read again until
+    /// it changes or somebody asks for it. `None`: another one came meanwhile.
+    pub fn take_back(&self, hash: &str, why: &str) -> Result<Option<ReloadOutcome>, Busy> {
+        let _turn = self.turns.take()?;
+        let (current, before, generation) = {
+            let state = locked(&self.state);
+            (Arc::clone(&state.current), state.before.clone(), state.generation)
+        };
+        let Some(before) = before.filter(|_| current.hash == hash) else { return Ok(None) };
+        let cause = ReloadCause::Canary;
+        let mut outcome = ReloadOutcome::begun(cause, ("canary", why), generation, &current);
+        let diff = diff::diff(&current, &before);
+        // The secrets that are looked at are its own again.
+        let secrets = secrets(&before);
+        self.put_in_force(before, cause, diff, &mut outcome);
+        let mut state = locked(&self.state);
+        (state.secrets, state.last) = (secrets, Some(outcome.clone()));
+        drop(state);
+        (self.hear)(&outcome, None);
+        Ok(Some(outcome))
     }
 
     fn read(&self, before: &Config) -> Result<Config, Problems> {

@@ -24,6 +24,8 @@ const EVERY: Duration = Duration::from_secs(15);
 struct OwnFacts {
     /// When the config file was refused, and its first problem.
     refused: Option<(At, String)>,
+    /// When the config of the file was taken back, and why.
+    taken_back: Option<(At, String)>,
     /// When certificates are valid, by listener.
     certificates: BTreeMap<String, (At, At)>,
     /// The file of the store, and how many write into it.
@@ -44,7 +46,12 @@ impl Own {
         let told = |one: &Problem| {
             if one.path.is_empty() { one.message.clone() } else { format!("{}: {}", one.path, one.message) }
         };
-        self.config_refused(clock::now().wall, outcome.refused.first().map(told));
+        let now = clock::now().wall;
+        self.config_refused(now, outcome.refused.first().map(told));
+        if outcome.refused.is_empty() {
+            let why = outcome.taken_back().map(str::to_owned);
+            self.facts().taken_back = why.map(|why| (At(millis(now)), why));
+        }
     }
 
     fn config_refused(&self, at: SystemTime, problem: Option<String>) {
@@ -66,10 +73,11 @@ impl Own {
         let certificates =
             certificates.map(|(listener, valid)| conditions::certificate(listener, *valid, now));
         let writers = facts.writers.as_ref().map(|(path, writers)| conditions::shared_file(path, *writers));
-        std::iter::once(conditions::config_refused(facts.refused.as_ref()))
-            .chain(writers)
-            .chain(certificates)
-            .collect()
+        let config = [
+            conditions::config_refused(facts.refused.as_ref()),
+            conditions::config_taken_back(facts.taken_back.as_ref()),
+        ];
+        config.into_iter().chain(writers).chain(certificates).collect()
     }
 }
 

@@ -62,6 +62,21 @@ pub fn config_refused(since: Option<&(At, String)>) -> Reported {
     }
 }
 
+/// A config that has made things worse and was taken back: what the file says is not what is in force.
+pub fn config_taken_back(since: Option<&(At, String)>) -> Reported {
+    let why = since.map_or(String::new(), |(_, why)| why.clone());
+    let what = "mend the file: it is read by itself when it changes; POST /api/v2/sre/config/reload insists on it as it is";
+    let facts = vec![("why", why), ("what_to_do", what.to_owned())];
+    let title =
+        "the config file made things worse and was taken back: the one before is in force, until a restart"
+            .to_owned();
+    Reported {
+        sign: bad(since.is_some()),
+        first_bad: since.map(|(at, _)| *at),
+        ..reported("config", "taken_back", Severity::Medium, title, facts)
+    }
+}
+
 /// Two sidecars write into one file: both call, both keep incidents, and neither knows of the other. An update in which the old
 /// process ends after the new one has begun is over within half a minute.
 pub fn shared_file(path: &str, writers: usize) -> Reported {

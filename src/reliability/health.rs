@@ -100,7 +100,10 @@ impl Dependency {
             (BreakerState::Open | BreakerState::HalfOpen | BreakerState::Closed, _) => {}
         }
         if self.endpoints == 0 {
-            return Health::new(Status::Unhealthy, "its name has no address");
+            return Health::new(
+                Status::Unhealthy,
+                "it has no address that may be called: its names have none, or all are refused (allow_addresses)",
+            );
         }
         if self.passing == Some(0) {
             return Health::new(Status::Unhealthy, "no endpoint passes its checks");

@@ -29,6 +29,7 @@ mod breaker;
 mod bypass;
 /// Who is called through what, and what a channel that was away is told.
 mod calls;
+mod canary;
 /// What was checked can run: what cannot is refused, what is dangerous is told, by check, start and reload alike.
 mod checked;
 /// Real clients pass through unchanged.
