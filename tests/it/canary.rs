@@ -17,7 +17,7 @@ fn backend(bad: usize) -> Upstream {
     Upstream::start(Arc::new(move |_, stream| {
         pace(Duration::from_millis(10));
         let nth = count.fetch_add(1, Ordering::SeqCst);
-        let code = if bad > 0 && nth % bad == 0 { 500 } else { 200 };
+        let code = if bad > 0 && nth.is_multiple_of(bad) { 500 } else { 200 };
         let head = format!("HTTP/1.1 {code} Told\r\nContent-Length: 0\r\n\r\n");
         stream.write_all(head.as_bytes()).is_ok()
     }))
@@ -54,7 +54,7 @@ fn in_force(proxy: &Proxy) -> (Value, Value) {
 
 fn taken_back(proxy: &Proxy) -> Option<Value> {
     let all = proxy.sre("incidents");
-    let mut all = all["incidents"].as_array().expect("a list").iter();
+    let mut all = all["incidents"].as_array().into_iter().flatten();
     all.find(|one| one["title"].as_str().is_some_and(|title| title.contains("taken back"))).cloned()
 }
 
