@@ -15,6 +15,8 @@ mod dice;
 mod fleet;
 #[path = "simulation/month.rs"]
 mod month;
+#[path = "simulation/outbox.rs"]
+mod outbox;
 #[path = "simulation/plans.rs"]
 mod plans;
 #[path = "simulation/recovery.rs"]
@@ -37,6 +39,9 @@ const SEEDS: u64 = 150;
 
 /// Most seeds of a fleet: each takes about 20 ms at full speed.
 const FLEETS: u64 = 10_000;
+
+/// Most seeds of the outbox: each takes about 8 ms at full speed.
+const OUTBOXES: u64 = 10_000;
 
 /// Most seeds of recovery: each takes about 20 ms at full speed.
 const RECOVERIES: u64 = 10_000;
@@ -93,4 +98,9 @@ fn whatever_fails_between_members_store_and_channels_they_keep_what_they_promise
 #[test]
 fn whatever_falls_ill_no_step_is_done_twice_and_every_run_ends() {
     seeds(recovery::run, RECOVERIES, "whatever_falls_ill");
+}
+
+#[test]
+fn whatever_fails_what_was_acknowledged_is_delivered_in_order_or_kept() {
+    seeds(outbox::run, OUTBOXES, "whatever_fails_what");
 }

@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use tokio::sync::oneshot;
 
 use super::record::{MAGIC, Record, Seal, StoredWrite};
-use crate::reliability::outbox::{DeadReason, NextReplay, Queue, QueuePhase, QueuedWrite};
+use crate::reliability::outbox::{NextReplay, Queue, QueuePhase, QueuedWrite};
 use crate::runtime::clock;
 use crate::units::At;
 
@@ -109,7 +109,7 @@ pub(super) fn open(directory: &Path, seal: Seal, queue: &Mutex<Queue>, now: At) 
         std::fs::copy(&path, &aside)?;
         damaged = Some(aside);
     }
-    interrupted(&mut found, now);
+    found.interrupted(now);
     *locked(queue) = found;
     let file = create(&directory.join(NEW))?;
     let owed = Vec::new();
@@ -120,19 +120,6 @@ pub(super) fn open(directory: &Path, seal: Seal, queue: &Mutex<Queue>, now: At) 
         bytes.get(from..from + place.length).map(<[u8]>::to_vec)
     })?;
     Ok(Left { disk, damaged })
-}
-
-/// What was being sent when the process ended is sent again where it is known again, and else is a dead letter.
-fn interrupted(queue: &mut Queue, now: At) {
-    let sending = queue.iter().filter(|(_, write)| write.phase == QueuePhase::Sending);
-    let sending: Vec<_> = sending.map(|(id, write)| (id, write.known_again, write.attempts)).collect();
-    for (id, known_again, attempts) in sending {
-        if known_again {
-            queue.later(id, attempts + 1, now);
-        } else {
-            queue.settle(id, NextReplay::Dead(DeadReason::Unsure), now);
-        }
-    }
 }
 
 /// The state after all records of a file. False: bytes are left behind the last one that is whole.

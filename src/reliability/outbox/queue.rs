@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::replay::NextReplay;
-use super::write::{QueuePhase, QueuedWrite};
+use super::write::{DeadReason, QueuePhase, QueuedWrite};
 use crate::units::At;
 
 /// Writes of one upstream that are being sent at the same time, at most.
@@ -100,6 +100,17 @@ impl Queue {
     pub fn later(&mut self, id: u64, attempts: u32, due: At) {
         if let Some(write) = self.writes.get_mut(&id) {
             (write.phase, write.attempts, write.due) = (QueuePhase::Waiting, attempts, due);
+        }
+    }
+
+    /// The process ended meanwhile: what was being sent is sent again where its upstream knows it again, and else is a dead letter.
+    pub fn interrupted(&mut self, now: At) {
+        for write in self.writes.values_mut().filter(|write| write.phase == QueuePhase::Sending) {
+            if write.known_again {
+                (write.phase, write.attempts, write.due) = (QueuePhase::Waiting, write.attempts + 1, now);
+            } else {
+                write.phase = QueuePhase::Dead(DeadReason::Unsure);
+            }
         }
     }
 
