@@ -347,6 +347,7 @@ fn bytes_at(file: &File, place: Place) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reliability::outbox::DeadReason;
 
     fn open_in(directory: &Path) -> (Left, Mutex<Queue>) {
         let queue = Mutex::default();
