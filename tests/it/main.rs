@@ -125,6 +125,7 @@ mod retries;
 mod review;
 /// Which requests are which route, by host and path.
 mod routes;
+mod runbooks;
 /// Nobody is called about what is known.
 mod silences;
 /// Answers that were kept stand in where the upstream fails, and what is nobody else's is not kept.
