@@ -65,6 +65,7 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(runbooks::list))
         .routes(routes!(runbooks::show))
         .routes(routes!(runbooks::run))
+        .routes(routes!(runbooks::done))
         .routes(routes!(outbox::list))
         .routes(routes!(outbox::retry))
         .routes(routes!(outbox::discard))

@@ -11,9 +11,10 @@ use utoipa::ToSchema;
 use super::Admin;
 use super::error::ApiError;
 use super::observed::{Observed, Provenance};
-use super::request::{self, named, who};
+use super::request::{self, bad, named, who};
 use crate::config::RunbooksConfig;
 use crate::control::{AuditRecord, Handle, RunbookLook, RunbookOrder, RunbookRefused};
+use crate::reliability::engine::Command;
 use crate::reliability::recovery::{Action, Plan, RecoveryMode, RecoveryPolicy, StepMode};
 use crate::reliability::rule::Rule;
 use crate::reliability::runbook::{CheckResult, Runbook, RunbookStep, RunbookStepKind, plan_of};
@@ -102,6 +103,33 @@ pub(super) struct RunbookRunOrder {
     incident_id: Option<String>,
     /// What is looked at; without it what the incident is about, else the first service of the runbook.
     service: Option<String>,
+}
+
+/// A person has done a step.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RunbookDoneOrder {
+    /// Who; "admin-api" without it.
+    actor: Option<String>,
+    /// What is to be said of it; kept on the timeline and in the audit log.
+    reason: Option<String>,
+    /// The incident whose timeline gets a line; required.
+    incident_id: Option<String>,
+    /// The number of an `ask` or `note` step, from 1; required.
+    step: Option<u32>,
+}
+
+/// A step that a person has done.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RunbookDone {
+    runbook: String,
+    step: usize,
+    text: String,
+    incident: String,
+    /// The order's id in the audit list.
+    audit_id: String,
+    /// It is on disk. False: the store is off or away, and memory holds it.
+    stored: bool,
 }
 
 /// What the checks of a runbook have found.
@@ -285,4 +313,45 @@ pub(super) async fn run(
         stored: done.stored,
     };
     Ok(Provenance::now().answer(&admin, run))
+}
+
+/// A step that is left to people was done: a line on the timeline of the incident says so, and by whom.
+#[utoipa::path(post, path = "/runbooks/{name}/done", params(("name" = String, Path,)), request_body = RunbookDoneOrder,
+    responses((status = 200, body = Observed<RunbookDone>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429)))]
+pub(super) async fn done(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Json<Observed<RunbookDone>>, ApiError> {
+    let said: RunbookDoneOrder = request::body(&body)?;
+    let config = Arc::clone(&admin.registry.snapshot().config);
+    let known = || config.runbooks.all.iter().map(|one| Arc::clone(&one.name)).collect();
+    let one = config.runbooks.named(&name).ok_or_else(|| RunbookRefused::NoSuchRunbook(known()))?;
+    let number = said.step.and_then(|step| usize::try_from(step).ok()).unwrap_or_default();
+    let step = number.checked_sub(1).and_then(|at| one.steps.get(at));
+    let for_people = |step: &&RunbookStep| matches!(step.kind, RunbookStepKind::Ask | RunbookStepKind::Note);
+    let step = step.filter(for_people).ok_or_else(|| {
+        let steps: Vec<String> = (1..)
+            .zip(&one.steps)
+            .filter(|(_, step)| for_people(step))
+            .map(|(number, _): (usize, _)| number.to_string())
+            .collect();
+        bad(format!("step {number} is none that people do; write \"step\" as one of {}", steps.join(", ")))
+    })?;
+    let id = named(said.incident_id.as_deref().unwrap_or_default())?;
+    let (actor, reason) = (who(said.actor), said.reason.unwrap_or_default());
+    let because = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+    let text = format!("runbook {name}, step {number} is done: {}{because}", step.text);
+    let command = Command::Note { id: id.clone(), actor: actor.to_string(), text: text.clone() };
+    let audit = AuditRecord { actor, action: "runbook.done", target: id.to_string(), reason: text };
+    let (done, audit_id) = request::order(&admin, command, audit, Handle::order).await?;
+    let answer = RunbookDone {
+        runbook: name,
+        step: number,
+        text: step.text.clone(),
+        incident: id.to_string(),
+        audit_id,
+        stored: done.stored,
+    };
+    Ok(Provenance::now().answer(&admin, answer))
 }

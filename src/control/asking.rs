@@ -37,6 +37,11 @@ impl Runbooks {
         Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
+    /// The same for an order, which leaves half of them to incidents that open.
+    pub(super) fn place_for_order(&self) -> Option<OwnedSemaphorePermit> {
+        (self.places.available_permits() > AT_ONCE / 2).then(|| self.place()).flatten()
+    }
+
     /// The checks of this incident are asked from now on, until that moment at the latest.
     pub(super) fn begin(&mut self, id: IncidentId, until: Instant) {
         self.asked.insert(id, Asking { until, calls: Vec::new() });

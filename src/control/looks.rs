@@ -41,7 +41,7 @@ pub enum RunbookRefused {
     NoSuchRunbook(Vec<Arc<str>>),
     #[error("no such incident")]
     NoSuchIncident,
-    #[error("{AT_ONCE} looks go on, and no more may")]
+    #[error("{} looks go on, and no more may", AT_ONCE / 2)]
     TooMany,
 }
 

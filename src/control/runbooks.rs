@@ -14,7 +14,9 @@ use super::asking::{answered, no_place};
 use super::handle::{Order, Pending, PendingLook, PendingOrder};
 use super::looks::{ChecksMade, Found, RunbookLook, RunbookRefused};
 use super::orders::reply_with;
+use crate::config::Config;
 use crate::names::IncidentId;
+use crate::reliability::brief::Scene;
 use crate::reliability::engine::{Command, Effect};
 use crate::reliability::incident::State;
 use crate::reliability::runbook::{CheckResult, MOST_RUNBOOKS, Runbook};
@@ -26,14 +28,26 @@ impl Control {
     /// Of the incidents that open by these effects: what their runbooks find at once, and what is to be stored of it.
     pub(super) fn with_checks(&mut self, mut effects: Vec<Effect>) -> Vec<Effect> {
         let opened: Vec<IncidentId> = effects.iter().filter_map(opened).collect();
+        let config = Arc::clone(&self.runbooks.registry.snapshot().config);
+        if opened.is_empty() || config.runbooks.all.is_empty() {
+            return effects;
+        }
+        // Many may open at once: all are looked at as they are at this moment.
+        let moment = clock::now();
+        let scene = self.wording.scene(moment, self.observer.at(moment), self.records.member());
         for id in opened {
-            effects.extend(self.check_opened(&id));
+            effects.extend(self.check_opened(&id, &config, &scene, moment));
         }
         effects
     }
 
-    fn check_opened(&mut self, id: &IncidentId) -> Vec<Effect> {
-        let config = Arc::clone(&self.runbooks.registry.snapshot().config);
+    fn check_opened(
+        &mut self,
+        id: &IncidentId,
+        config: &Config,
+        scene: &Scene,
+        moment: Moment,
+    ) -> Vec<Effect> {
         let Some(incident) = self.engine.incident(id) else { return Vec::new() };
         let fits = |one: &&Arc<Runbook>| one.fits(incident, &config.recovery.policy);
         let fitting: Vec<Arc<Runbook>> =
@@ -41,10 +55,9 @@ impl Control {
         if fitting.is_empty() {
             return Vec::new();
         }
-        let (service, moment) = (Arc::clone(&incident.key.service), clock::now());
-        let scene = self.wording.scene(moment, self.observer.at(moment), self.records.member());
+        let service = Arc::clone(&incident.key.service);
         let look = |one: Arc<Runbook>| {
-            let found = one.look(Some(&service), &scene);
+            let found = one.look(Some(&service), scene);
             (one, found)
         };
         let mut found: Vec<Found> = fitting.into_iter().map(look).collect();
@@ -128,7 +141,7 @@ impl Control {
         let about = incident.flatten().map(|incident| Arc::clone(&incident.key.service));
         let service = pending.order.command.service.clone().or(about);
         let service = service.or_else(|| runbook.scope.services.first().cloned());
-        let Some(place) = self.runbooks.place() else {
+        let Some(place) = self.runbooks.place_for_order() else {
             return reply_with(pending.answer, Err(RunbookRefused::TooMany), None, None);
         };
         let moment = clock::now();

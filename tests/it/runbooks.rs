@@ -230,6 +230,13 @@ fn somebody_orders_a_look_and_it_stands_on_the_audit_log_and_on_the_incident() {
     assert_eq!(proxy.post("runbooks/backend_dwon/run", "{}").status, 404);
     assert_eq!(proxy.post("runbooks/backend_down/run", r#"{"incident_id": "inc_1"}"#).status, 404);
     assert_eq!(proxy.sre("recovery")["runs"], serde_json::json!([]), "no step was done");
+    let said = |step: u32| format!(r#"{{"actor": "ann", "incident_id": "{id}", "step": {step}}}"#);
+    let marked = proxy.post("runbooks/backend_down/done", &said(5));
+    assert_eq!((marked.status, &marked.json()["text"]), (200, &"Read its log".into()), "{}", marked.text());
+    let timeline = proxy.sre(&format!("incidents/{id}"))["timeline"].to_string();
+    assert!(timeline.contains("runbook backend_down, step 5 is done: Read its log"), "{timeline}");
+    let refused = proxy.post("runbooks/backend_down/done", &said(4));
+    assert!(refused.status == 400 && refused.text().contains("one of 5"), "{}", refused.text());
 }
 
 #[test]
