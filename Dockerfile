@@ -11,6 +11,7 @@ RUN cargo build --release --locked --bin strop
 
 FROM debian:bookworm-slim
 COPY --from=build /src/target/release/strop /usr/local/bin/strop
+COPY deploy/runbooks /usr/share/strop/runbooks
 RUN install -d -o 65532 -g 65532 /var/lib/strop
 ENV STATE_DIRECTORY=/var/lib/strop
 VOLUME /var/lib/strop

@@ -24,6 +24,7 @@
 //! | what makes an incident | [`reliability::detect`] (rules), [`reliability::rule`] (their words), [`reliability::alert`] (how long) |
 //! | which alerts are one incident, who is called | [`reliability::engine`], [`reliability::escalation`] |
 //! | what is done about an incident, and when it has helped | [`reliability::recovery`]; how an action is done: `control::actions` |
+//! | what a runbook can check, and what it says | [`reliability::runbook`]; its YAML: `config::runbooks`; asked and told: `control::runbooks` |
 //! | what counts as uptime | [`reliability::ledger`] |
 //! | which requests are refused as ambiguous | [`message::h1::parse`] |
 //! | a config key | its concept's file under [`config`], then `config/reference.toml` and `strop schema > config/schema.json` |

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::words;
 
 /// Orders that mean nothing without a body, with the fields that they cannot do without.
-const REQUIRED: [(&str, &[&str]); 10] = [
+const REQUIRED: [(&str, &[&str]); 11] = [
     ("RateOrder", &["severity", "reason"]),
     ("NoteOrder", &["text"]),
     ("AssignOrder", &["to"]),
@@ -17,6 +17,7 @@ const REQUIRED: [(&str, &[&str]); 10] = [
     ("SilenceOrder", &["reason"]),
     ("MatcherView", &["label", "value"]),
     ("TriggerOrder", &["trigger_condition"]),
+    ("RunbookDoneOrder", &["incident_id", "step"]),
     ("LevelRequest", &["level"]),
     // Nothing is required; it stands here so that the list names all orders with a check of their own.
     ("TestOrder", &[]),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::config::reload::{Busy, ReloadOutcome};
+use crate::control::RunbookRefused;
 use crate::reliability::incident::Refused;
 use crate::reliability::recovery::RecoveryRefused;
 use crate::store::StoreError;
@@ -61,6 +62,8 @@ pub(super) enum ApiError {
     Refused(Refused),
     /// The order about recovery makes no sense now.
     Recovery(RecoveryRefused),
+    /// The order about a runbook makes no sense now.
+    Runbook(RunbookRefused),
     /// What is asked for is on disk, and the disk does not answer.
     Store(StoreError),
     /// Every stream is taken.
@@ -163,6 +166,7 @@ impl IntoResponse for ApiError {
             Self::UnknownWrite { id } => unknown_write(&id),
             Self::Refused(refused) => refusal(&refused),
             Self::Recovery(refused) => recovery_refused(&refused),
+            Self::Runbook(refused) => runbook_refused(&refused),
             Self::Store(error) => {
                 let hint = "GET /api/v2/sre/health/comprehensive says how the store is";
                 problem(S::SERVICE_UNAVAILABLE, "store_unavailable", &error.to_string(), hint)
@@ -345,6 +349,19 @@ fn refusal(refused: &Refused) -> Response {
             "bad_body",
             "send JSON such as {\"actor\": \"ann\", \"reason\": \"fixed\"}",
         ),
+    };
+    problem(status, code, &refused.to_string(), hint)
+}
+
+fn runbook_refused(refused: &RunbookRefused) -> Response {
+    use RunbookRefused as R;
+    use StatusCode as S;
+    let (status, code, hint) = match refused {
+        R::NoSuchRunbook(_) => (S::NOT_FOUND, "unknown_runbook", "GET /api/v2/sre/runbooks lists them"),
+        R::NoSuchIncident => {
+            (S::NOT_FOUND, "unknown_incident", "GET /api/v2/sre/incidents lists those at hand")
+        }
+        R::TooMany => (S::CONFLICT, "not_now", "send the order again in some seconds"),
     };
     problem(status, code, &refused.to_string(), hint)
 }

@@ -25,6 +25,7 @@ mod reports;
 mod request;
 mod review;
 mod router;
+mod runbooks;
 mod serve;
 mod services;
 mod silences;

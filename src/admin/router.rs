@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use super::Admin;
 use super::{
     audit, breakers, config, degradation, error, health, idempotency, incidents, outbox, performance,
-    recovery, reports, silences, stream, strict, texts, upstreams, uptime,
+    recovery, reports, runbooks, silences, stream, strict, texts, upstreams, uptime,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -62,6 +62,10 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(recovery::trigger))
         .routes(routes!(recovery::approve))
         .routes(routes!(recovery::cancel))
+        .routes(routes!(runbooks::list))
+        .routes(routes!(runbooks::show))
+        .routes(routes!(runbooks::run))
+        .routes(routes!(runbooks::done))
         .routes(routes!(outbox::list))
         .routes(routes!(outbox::retry))
         .routes(routes!(outbox::discard))

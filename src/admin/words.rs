@@ -7,6 +7,7 @@ use crate::reliability::incident::State;
 use crate::reliability::outbox::{DeadReason, QueuePhase};
 use crate::reliability::recovery::{Action, RecoveryMode, RunOutcome, StepMode, StepResult};
 use crate::reliability::rule::{Rule, Severity};
+use crate::reliability::runbook::{CheckKind, CheckSign};
 use crate::reliability::verdict::BadReason;
 use crate::store;
 
@@ -85,6 +86,10 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         (_, "action") if matches!(schema, "PlanStepView" | "StepView") => {
             Action::ALL.map(Action::label).into()
         }
+        ("AutoView", "action") => Action::ALL.map(Action::label).into(),
+        ("RunbookStepView", "kind") => vec!["check", "auto", "ask", "note"],
+        ("RunbookStepView" | "CheckView", "check") => CheckKind::LABELS.into(),
+        ("CheckView", "result") => CheckSign::ALL.map(CheckSign::label).into(),
         ("QueuedWriteView", "dead_because") => DeadReason::ALL.map(DeadReason::label).into(),
         ("StepView", "result") => StepResult::ALL.map(StepResult::label).into(),
         ("RunView", "phase") => vec!["next", "acting", "verifying", "asking", "resting", "over"],
@@ -103,7 +108,7 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         ("ResourceView", "resource") => vec!["cpu", "memory", "disk", "network"],
         ("EntryView", "kind") => vec![
             "state", "signal", "severity", "page", "delivery", "silence", "note", "assigned", "breach",
-            "action", "evidence", "unknown",
+            "action", "evidence", "runbook", "unknown",
         ],
         _ => return None,
     })

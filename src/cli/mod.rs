@@ -1,4 +1,4 @@
-//! The command line: `run`, `check`, `healthcheck`, `schema`, `audit`, `backup`, `report`, `notify`, `demo`.
+//! The command line: `run`, `check`, `healthcheck`, `schema`, `audit`, `backup`, `report`, `notify`, `runbook`, `demo`.
 
 mod check;
 mod demo;
@@ -7,6 +7,7 @@ mod notify;
 mod output;
 mod report;
 mod run;
+mod runbook;
 mod store;
 
 use std::path::PathBuf;
@@ -84,6 +85,11 @@ enum CliCommand {
         #[command(subcommand)]
         order: self::notify::Notify,
     },
+    /// Look into runbooks, and have a running sidecar make the checks of one.
+    Runbook {
+        #[command(subcommand)]
+        command: runbook::RunbookCommand,
+    },
     /// Run the sidecar with a sample backend and stand-ins for its vendors.
     Demo {
         #[command(subcommand)]
@@ -108,6 +114,7 @@ pub fn main() -> ExitCode {
         CliCommand::Backup { what, config, to } => store::backup(what, config, to),
         CliCommand::Report { what } => report::report(what),
         CliCommand::Notify { order } => self::notify::notify(order),
+        CliCommand::Runbook { command } => runbook::runbook(command),
         CliCommand::Demo { weather: None } => demo::run(),
         CliCommand::Demo { weather: Some(weather) } => demo::change(weather),
     }

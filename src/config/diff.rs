@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::file::ConfigFile;
 use super::problem::{Collector, Problems};
+use super::runbooks::RunbooksConfig;
 use super::running::{Config, ConfigOrigin, json};
 use super::secret;
 
@@ -124,10 +125,22 @@ impl Side {
 /// Compares what was written, key by key, and tells it with the defaults.
 pub fn diff(old: &Config, new: &Config) -> Diff {
     let (was, is) = (&old.origin, &new.origin);
-    if was.written == is.written && was.contents == is.contents {
-        return Diff::default();
-    }
-    compare(&Side::of(old), &Side::of(new))
+    let mut diff = if was.written == is.written && was.contents == is.contents {
+        Diff::default()
+    } else {
+        compare(&Side::of(old), &Side::of(new))
+    };
+    diff.applied.extend(runbooks(old, new));
+    diff
+}
+
+/// Files of the same directory that hold something else.
+fn runbooks(old: &Config, new: &Config) -> Option<ConfigChange> {
+    let (was, is) = (&old.runbooks, &new.runbooks);
+    let told = |one: &RunbooksConfig| format!("{} files, {}", one.all.len(), one.hash).into();
+    let (from, to) = (told(was), told(is));
+    let changed = was.directory == is.directory && was.hash != is.hash;
+    changed.then(|| ConfigChange { path: "runbooks.directory (content)".to_owned(), from, to })
 }
 
 fn compare(old: &Side, new: &Side) -> Diff {

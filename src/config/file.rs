@@ -23,6 +23,7 @@ use super::outbox::OutboxFile;
 use super::process::ProcessFile;
 use super::recovery::{PlanFile, RecoveryFile};
 use super::routes::{self, RouteFile};
+use super::runbooks::RunbooksFile;
 use super::store::StoreFile;
 use super::upstream::UpstreamFile;
 use super::word::Word as _;
@@ -57,6 +58,8 @@ pub struct ConfigFile {
     pub kubernetes: KubernetesFile,
     /// What is done about which incident, by name.
     pub plans: BTreeMap<String, PlanFile>,
+    /// What is looked at, done and asked about which incident, from files in YAML.
+    pub runbooks: RunbooksFile,
     /// Who is called for an incident, and in which order.
     pub escalation: EscalationFile,
     /// What each degradation level gives up, and what raises it.

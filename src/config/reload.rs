@@ -379,11 +379,12 @@ fn regular(path: &Path) -> Option<(Option<SystemTime>, Vec<u8>)> {
     Some((file.modified().ok(), files::read(path).ok()?))
 }
 
-/// What the secrets hold that a config names, as far as they may be looked at again and again.
+/// What the secrets and runbooks hold that a config names, as far as they may be looked at again and again.
 fn secrets(config: &Config) -> u64 {
     let held = config.secret_files().into_iter().map(|path| regular(&path).map(|(_, bytes)| bytes));
     let mut hasher = std::collections::hash_map::DefaultHasher::new();
     held.for_each(|bytes| bytes.hash(&mut hasher));
+    config.runbooks.hash_now().hash(&mut hasher);
     hasher.finish()
 }
 

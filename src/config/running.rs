@@ -22,6 +22,7 @@ use super::problem::Collector;
 use super::process::ProcessConfig;
 use super::recovery::RecoveryConfig;
 use super::routes::{self, Route};
+use super::runbooks::RunbooksConfig;
 use super::store::StoreConfig;
 use super::upstream::{UpstreamConfig, UpstreamFile};
 use super::{engine, listeners, secret};
@@ -55,6 +56,8 @@ pub struct Config {
     pub watch: engine::EngineConfig,
     /// What is done about incidents, and how.
     pub recovery: RecoveryConfig,
+    /// What is looked at, done and asked about which incident.
+    pub runbooks: Arc<RunbooksConfig>,
     /// What each degradation level gives up, and what raises it.
     pub degradation: DegradationPolicy,
     /// Bytes of kept answers over all routes.
@@ -158,11 +161,10 @@ impl ConfigFile {
         let watch = self.watch(&named, latency, &routes, problems);
         let kubernetes = self.kubernetes.check(problems.part("kubernetes"));
         let recovery = self.recovery.check(&self.plans, &named, kubernetes, problems);
+        let runbooks = self.runbooks.check(problems.part("runbooks"));
         self.access_log.check(problems.part("access_log"));
         listeners::check(&self, problems);
-        self.hosts(problems);
-        self.keys(problems);
-        self.queues(problems);
+        self.together(problems);
         problems.is_clean().then_some(())?;
         let (contents, exposed) = (secret::contents(&written), secret::exposed(&written));
         Some(Config {
@@ -177,6 +179,7 @@ impl ConfigFile {
             latency,
             watch: watch?,
             recovery,
+            runbooks: Arc::new(runbooks),
             degradation,
             kept_answers,
             access_log: self.access_log.log(),
@@ -229,6 +232,13 @@ impl ConfigFile {
             written.check(problems.part(format!("upstreams.{name}")), name, behind(name))
         };
         self.upstreams.iter().map(one).collect()
+    }
+
+    /// What does not go together.
+    fn together(&self, problems: &mut Collector<'_>) {
+        self.hosts(problems);
+        self.keys(problems);
+        self.queues(problems);
     }
 
     /// Routes that would give keys to an upstream that knows none.

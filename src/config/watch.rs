@@ -1,4 +1,4 @@
-//! Sees that the config file has changed, or a secret that it names: by the directories they lie in, and by looking
+//! Sees that the config file has changed, or a secret or a runbook that it names: by the directories they lie in, and by looking
 //! every so often in any case.
 //!
 //! Decides when to look, not what has changed ([`Reloader`] compares contents). Reading a file is no change of it. A
@@ -72,7 +72,8 @@ impl Files {
         let names = all.iter().filter_map(|path| path.file_name()).map(std::ffi::OsStr::to_owned);
         *self.names.lock().unwrap_or_else(PoisonError::into_inner) =
             names.chain([OsString::from("..data")]).collect();
-        let wanted: BTreeSet<PathBuf> = all.iter().map(|path| folder(path)).collect();
+        let mut wanted: BTreeSet<PathBuf> = all.iter().map(|path| folder(path)).collect();
+        wanted.extend(config.runbooks.directory.clone());
         let Some(watcher) = &mut self.watcher else { return Ok(()) };
         for gone in self.folders.difference(&wanted) {
             // What is gone by itself is watched no more.
@@ -119,7 +120,9 @@ pub fn watch(reloader: &Arc<Reloader>, poll: Duration) -> Result<(), String> {
             return;
         };
         let names = ours.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_ours = |path: &PathBuf| path.file_name().is_some_and(|name| names.contains(name));
+        let is_ours = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| names.contains(name)) || super::runbooks::is_one(path)
+        };
         if !event.paths.is_empty() && !event.paths.iter().any(is_ours) {
             return;
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::looks::{ChecksMade, RunbookLook, RunbookOrder, RunbookRefused};
 use super::time::Time;
 use super::{AuditRecord, Changes, Records, Snapshot};
 use crate::degrade::levels::Levels;
@@ -56,7 +57,16 @@ pub(super) enum PendingOrder {
     },
     Silence(Pending<SilenceCommand, Silence>),
     Recovery(Pending<RecoveryCommand, Box<Run>, RecoveryRefused>),
+    /// A look at what a runbook checks.
+    Runbook(PendingLook),
+    /// That look, once it was made.
+    Looked(PendingLook, Box<RunbookLook>),
+    /// What the runbooks of an incident that has opened have found.
+    Checked(ChecksMade),
 }
+
+/// A look that somebody has ordered.
+pub(super) type PendingLook = Pending<RunbookOrder, RunbookLook, RunbookRefused>;
 
 impl PendingOrder {
     /// An order of the machine itself, whose reply nobody waits for.
@@ -71,6 +81,8 @@ impl PendingOrder {
             Self::Incident { pending, .. } => pending.rows,
             Self::Silence(pending) => pending.rows,
             Self::Recovery(pending) => pending.rows,
+            Self::Runbook(pending) | Self::Looked(pending, _) => pending.rows,
+            Self::Checked(_) => Vec::new(),
         };
         rows.into_iter().next()
     }
@@ -118,6 +130,14 @@ impl Handle {
         order: Order<RecoveryCommand>,
     ) -> Option<Result<OrderReceipt<Box<Run>>, RecoveryRefused>> {
         self.ask(order, PendingOrder::Recovery).await
+    }
+
+    /// Makes the checks of a runbook; `None`: the process is leaving.
+    pub async fn runbook(
+        &self,
+        order: Order<RunbookOrder>,
+    ) -> Option<Result<OrderReceipt<RunbookLook>, RunbookRefused>> {
+        self.ask(order, PendingOrder::Runbook).await
     }
 
     async fn ask_incident(

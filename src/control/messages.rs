@@ -32,7 +32,8 @@ impl Control {
                             Audience::Called,
                             Some(page.cause),
                         );
-                        Notification::call(&page, message)
+                        let wait = self.runbooks.wait(&page.incident, moment.instant);
+                        Notification::call(&page, message, wait)
                     }))
                 }
                 Effect::Update(notice) | Effect::ResolveNotice(notice) => {

@@ -4,6 +4,7 @@
 //! come through [`Handle`]; whoever gave one hears back when it is stored, or that it is not stored yet.
 
 mod actions;
+mod asking;
 mod audit;
 mod backups;
 mod breaker;
@@ -19,6 +20,7 @@ mod handle;
 mod heads;
 mod heartbeat;
 mod inbound;
+mod looks;
 mod machine;
 mod memory;
 mod messages;
@@ -31,6 +33,7 @@ mod past;
 mod records;
 mod recovery;
 mod routes;
+mod runbooks;
 mod seconds;
 mod snapshot;
 mod start;
@@ -56,6 +59,7 @@ pub use degradation::{DegradationOrder, DegradationReply, LevelChange};
 pub use fleet::{FleetSync, FleetView, MemberView};
 pub use handle::{Handle, Order, OrderReceipt, Replies};
 pub use inbound::{InboundResult, Posted};
+pub use looks::{RunbookLook, RunbookOrder, RunbookRefused};
 pub use memory::MemoryWatch;
 pub use notifier::Notifier;
 pub use observer::Observer;
@@ -116,6 +120,9 @@ pub struct Control {
     fleet: fleet::FleetMember,
     recovery: Recovery,
     actions: actions::Actions,
+    runbooks: asking::Runbooks,
+    /// The door from inside: what was asked comes back by it.
+    door: mpsc::Sender<PendingOrder>,
     levels: Arc<Levels>,
     time: Arc<time::Time>,
     follower: time::Follower,
@@ -180,6 +187,8 @@ impl Control {
             own: Own::default(),
             recovery: Recovery::new(Arc::default(), seed),
             actions: actions::Actions::new(observer.registry(), handle.clone()),
+            runbooks: asking::Runbooks::new(observer.registry()),
+            door: handle.asks.clone(),
             pauses: 0,
             observer,
             telemetry,
@@ -338,7 +347,7 @@ impl Control {
         mut writes: Vec<Write>,
     ) -> Option<crate::store::WriteReceipt> {
         let mut told = Vec::new();
-        for effect in effects {
+        for effect in self.with_checks(effects) {
             match effect {
                 Effect::Save(incident) => {
                     let before = self.told.insert(incident.id.clone(), HandedOver::all(&incident));
@@ -357,6 +366,7 @@ impl Control {
                 Effect::Page(_) | Effect::Update(_) | Effect::ResolveNotice(_) => told.push(effect),
             }
         }
+        self.runbooks.keep(&told);
         writes.extend(self.notifier.take(self.notifications(told)));
         let store = self.store.as_ref().filter(|_| !writes.is_empty())?;
         Some(store.write(writes))

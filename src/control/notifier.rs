@@ -45,13 +45,15 @@ pub(super) struct Notification {
     id: NotificationId,
     channel: String,
     message: Message,
+    /// Not to be sent before this has passed, or it was amended.
+    wait: Duration,
 }
 
 impl Notification {
-    /// `message` calls whom `page` names: its first fact.
-    pub(super) fn call(page: &Page, mut message: Message) -> Self {
+    /// `message` calls whom `page` names: its first fact. It waits so long for what is still being asked.
+    pub(super) fn call(page: &Page, mut message: Message, wait: Duration) -> Self {
         message.facts.insert(0, ("For".to_owned(), brief::contacts(&page.contacts)));
-        Self { id: NotificationId::of_call(page), channel: page.channel.clone(), message }
+        Self { id: NotificationId::of_call(page), channel: page.channel.clone(), message, wait }
     }
 
     /// One for each channel. Who was called through it before reads what those who act need, and not what others are told.
@@ -71,6 +73,7 @@ impl Notification {
             id: NotificationId::of_notice(notice, incident.version, channel),
             channel: channel.clone(),
             message: write(kind, if called(channel) { Audience::Called } else { Audience::Stakeholders }),
+            wait: Duration::ZERO,
         };
         channels.into_iter().map(notification).collect()
     }
@@ -125,9 +128,9 @@ impl Notifier {
         let now = self.now();
         let mut queue = self.queue();
         let mut writes = Vec::new();
-        for Notification { id, channel, mut message } in notifications {
+        for Notification { id, channel, mut message, wait } in notifications {
             self.0.records.member().clone_into(&mut message.instance);
-            let entry = Queued::new(id, channel, message, now);
+            let entry = Queued::new(id, channel, message, now).after(wait);
             writes.push(Records::queued(&entry));
             queue.push(entry);
         }
@@ -136,6 +139,20 @@ impl Notifier {
         drop(queue);
         self.0.wake.notify_one();
         writes
+    }
+
+    /// Calls that waited for what they now say: due at once, unless they were sent meanwhile. What is to be stored of it.
+    pub(super) fn amend(&self, notifications: Vec<Notification>) -> Vec<Write> {
+        let now = self.now();
+        let mut queue = self.queue();
+        let mut amended = Vec::new();
+        for Notification { id, channel, mut message, .. } in notifications {
+            self.0.records.member().clone_into(&mut message.instance);
+            amended.extend(queue.amend(&id, &channel, message, now).map(|entry| Records::queued(&entry)));
+        }
+        drop(queue);
+        self.0.wake.notify_one();
+        amended
     }
 
     /// What nobody has taken yet, by channel: of those in force, and of those that still have notifications.

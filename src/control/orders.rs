@@ -29,6 +29,9 @@ impl Control {
             }
             PendingOrder::Silence(pending) => self.decide(pending, Engine::silence, now),
             PendingOrder::Recovery(pending) => self.decide_recovery(pending, now),
+            PendingOrder::Runbook(pending) => self.begin_look(pending),
+            PendingOrder::Looked(pending, look) => self.end_look(pending, *look, now),
+            PendingOrder::Checked(made) => self.hear_checks(made, now),
         }
     }
 
@@ -68,13 +71,18 @@ impl Control {
     }
 
     /// The order's row of the audit log, and its name there.
-    fn audited(&self, audit: Option<AuditRecord>, rows: &mut Vec<Write>, now: At) -> Option<String> {
+    pub(super) fn audited(
+        &self,
+        audit: Option<AuditRecord>,
+        rows: &mut Vec<Write>,
+        now: At,
+    ) -> Option<String> {
         let (id, row) = audit?.row(self.records.member(), now, serde_json::Value::Null);
         rows.push(row);
         Some(id)
     }
 
-    fn show_again(&mut self, now: At) {
+    pub(super) fn show_again(&mut self, now: At) {
         let snapshot = Snapshot { at: now, ..Snapshot::again(&self.snapshot.borrow(), &self.engine) };
         let snapshot = Snapshot { recovery: self.recovery_view(), ..snapshot };
         let snapshot = self.fleet_snapshot(snapshot, now);
@@ -83,7 +91,7 @@ impl Control {
 }
 
 /// Whoever asked may have left; the order is done all the same.
-fn reply_with<R: Send + 'static, E: Send + 'static>(
+pub(super) fn reply_with<R: Send + 'static, E: Send + 'static>(
     answer: Option<oneshot::Sender<Result<OrderReceipt<R>, E>>>,
     reply: Result<R, E>,
     written: Option<WriteReceipt>,

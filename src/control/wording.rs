@@ -135,6 +135,7 @@ impl Wording {
             statuses: if failed > 0 { self.statuses_of(series) } else { Vec::new() },
             faults,
             percentiles: percentiles(if heads { &first } else { &total }),
+            in_flight: series.in_flight(),
             limits: measured.map(|yardstick| yardstick.limits),
         }
     }

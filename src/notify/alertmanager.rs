@@ -106,7 +106,9 @@ fn sections(message: &Message) -> impl Iterator<Item = (&'static str, String, Op
     message.brief.sections.iter().map(|section| {
         let name = match section.part {
             Part::Evidence => "description",
-            Part::Done | Part::Next | Part::Look | Part::Acknowledge | Part::Other => section.part.label(),
+            Part::Runbook | Part::Done | Part::Next | Part::Look | Part::Acknowledge | Part::Other => {
+                section.part.label()
+            }
         };
         let lines: Vec<&str> = section.lines.iter().chain(&section.command).map(String::as_str).collect();
         (name, lines.join("\n"), section.command.as_deref())

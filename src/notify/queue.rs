@@ -46,6 +46,14 @@ impl Queued {
         Self { id, channel, message, progress, last: None, left: Vec::new(), flies: false, waited: 0 }
     }
 
+    /// The same, due so much later.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        self.progress.next_at = self.progress.next_at.saturating_add(millis);
+        self
+    }
+
     /// As this process goes on with what another one left. `wall`: the wall's time, in milliseconds since 1970; what another clock
     /// wrote lies not in the future of this one.
     pub fn taken_over(mut self, now: u64, wall: u64) -> Self {
@@ -170,6 +178,25 @@ impl NotificationQueue {
         if !self.entries.iter().any(|held| held.is(&entry)) {
             self.entries.push(entry);
         }
+    }
+
+    /// Another text for a message that nobody was sent yet, due at once: as it is to be written back. `None`: it is on its way
+    /// or settled, and stays as it is.
+    pub fn amend(
+        &mut self,
+        id: &NotificationId,
+        channel: &str,
+        message: Message,
+        now: u64,
+    ) -> Option<Queued> {
+        let unsent =
+            |one: &Progress| one.state == DeliveryState::Waiting && one.attempts + one.delivered == 0;
+        let held = self.entries.iter_mut().find(|held| held.id == *id && held.channel == channel);
+        let held = held.filter(|held| !held.flies && unsent(&held.progress))?;
+        // Its place among others is that of the moment when it was first told.
+        held.message = Message { at: held.message.at, ..message };
+        held.progress.next_at = held.progress.next_at.min(now);
+        Some(held.clone())
     }
 
     /// What was left by others goes where it was told, whatever is due first: an end before its call would be folded into it.
@@ -317,6 +344,23 @@ mod tests {
         queue.landed(sent[0].clone(), &receipt(&[]), 0, MIDDLE);
         queue.push(entry("monitoring", "chat", "1", MessageKind::Update));
         assert_eq!(ids(&queue.depart(0)), ["over"]);
+    }
+
+    #[test]
+    fn a_call_that_waits_goes_out_when_it_is_amended_and_by_its_time_where_it_is_not() {
+        let waiting = |id: &str| entry(id, "chat", id, MessageKind::Trigger).after(Duration::from_secs(2));
+        let mut queue = NotificationQueue::default();
+        queue.push(waiting("1"));
+        queue.push(waiting("2"));
+        assert_eq!((ids(&queue.depart(1_999)).len(), queue.wakes_at(0)), (0, Some(2_000)));
+        let text = Message { title: "with checks".to_owned(), at: 7, ..incident(MessageKind::Trigger) };
+        let amended = queue.amend(&"1".to_owned().into(), "chat", text.clone(), 500).expect("it waits");
+        let first = incident(MessageKind::Trigger).at;
+        assert_eq!((&*amended.message.title, amended.message.at), ("with checks", first), "its place stays");
+        assert_eq!(ids(&queue.depart(500)), ["1"]);
+        assert_eq!(queue.amend(&"1".to_owned().into(), "chat", text.clone(), 600), None, "it is on its way");
+        assert_eq!(ids(&queue.depart(2_000)), ["2"], "nobody has amended it");
+        assert_eq!(queue.amend(&"2".to_owned().into(), "other", text, 600), None);
     }
 
     #[test]

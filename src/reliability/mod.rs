@@ -33,6 +33,7 @@ pub mod retry;
 pub mod retry_after;
 pub mod rise_fall;
 pub mod rule;
+pub mod runbook;
 pub mod share;
 pub mod significance;
 pub mod silence;

@@ -52,6 +52,7 @@ impl Collector for MetricSource {
         let more = [telemetry.sre.families(), telemetry.store.families(), telemetry.people.families()];
         families.extend(more.into_iter().flatten().chain(telemetry.fleet.families()).map(Family::done));
         families.extend(telemetry.recovery.families().into_iter().map(Family::done));
+        families.extend(telemetry.runbooks.families().into_iter().map(Family::done));
         families.extend(telemetry.bypass.families().into_iter().map(Family::done));
         families.extend(telemetry.degradation.families().into_iter().map(Family::done));
         families.extend(telemetry.outbox.families().into_iter().map(Family::done));

@@ -26,6 +26,7 @@ mod recent;
 mod recorder;
 pub mod recovery;
 mod rings;
+pub mod runbooks;
 pub mod seconds;
 pub mod series;
 pub mod slow;
@@ -85,6 +86,8 @@ pub struct Telemetry {
     pub people: people::PeopleMetrics,
     /// Runs of recovery plans.
     pub recovery: recovery::RecoveryMetrics,
+    /// Checks of runbooks.
+    pub runbooks: runbooks::RunbookMetrics,
     /// The place among other sidecars.
     pub fleet: fleet::FleetMetrics,
     /// What passes the egress by.
@@ -115,6 +118,7 @@ impl Telemetry {
             store: store::StoreMetrics::default(),
             people: people::PeopleMetrics::default(),
             recovery: recovery::RecoveryMetrics::default(),
+            runbooks: runbooks::RunbookMetrics::default(),
             fleet: fleet::FleetMetrics::default(),
             bypass: bypass::BypassMetrics::default(),
             degradation: degradation::DegradationMetrics::default(),

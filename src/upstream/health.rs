@@ -6,6 +6,7 @@
 //! of the family that its name is not called by is not checked. [`RiseFall`] and [`Round`] decide; [`watch`] makes the checks.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
@@ -112,6 +113,28 @@ where
     } else {
         Err(format!("status {status}, expected {low}-{high}"))
     }
+}
+
+/// Addresses that one look asks, at most.
+const REACHED: usize = 4;
+
+/// Connects once to each address that is called, and speaks TLS where that is spoken; how long that took, or what was missed.
+/// It counts nowhere: no breaker and no check hears of it.
+pub async fn reach(upstream: &Upstream, limit: Duration) -> Vec<(SocketAddr, Result<Duration, String>)> {
+    let endpoints = upstream.endpoints.load_full();
+    let called = endpoints.iter().filter(|endpoint| !connect::is_passed_over(&endpoints, endpoint));
+    let asked = called.take(REACHED).map(async |endpoint| {
+        let began = clock::instant();
+        let done = within(limit, Box::pin(attempt(upstream, endpoint, None))).await;
+        let took = clock::instant().saturating_duration_since(began);
+        let missed = match done {
+            Some(Ok(())) => Ok(took),
+            Some(Err(missed)) => Err(missed.told),
+            None => Err(format!("no answer within {} ms", limit.as_millis())),
+        };
+        (endpoint.addr, missed)
+    });
+    futures_util::future::join_all(asked).await
 }
 
 /// Checks all endpoints of an upstream until it is gone or the process leaves.

@@ -128,6 +128,7 @@ mod review;
 /// Which requests are which route, by host and path.
 mod rollback;
 mod routes;
+mod runbooks;
 /// Nobody is called about what is known.
 mod silences;
 /// Answers that were kept stand in where the upstream fails, and what is nobody else's is not kept.

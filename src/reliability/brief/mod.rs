@@ -13,6 +13,7 @@ mod evidence;
 mod lead;
 mod parts;
 mod people;
+mod runbook;
 mod scene;
 mod state;
 #[cfg(test)]
@@ -51,6 +52,7 @@ impl Brief {
 fn called(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>, occasion: &Occasion) -> Brief {
     let sections = [
         (Part::Evidence, evidence::sentences(incident, scene, about, occasion.in_all), None),
+        (Part::Runbook, runbook::sentences(incident), None),
         (Part::Done, acts::done(incident, scene, about), None),
         (Part::Next, acts::next(incident, scene, about, occasion.next.as_ref()), None),
         (Part::Look, acts::look(incident, scene, about), None),

@@ -42,6 +42,8 @@ impl Occasion {
 pub enum Part {
     /// What was seen; to stakeholders: what it means.
     Evidence,
+    /// What the checks of runbooks have found.
+    Runbook,
     /// What has been done.
     Done,
     /// What happens by itself.
@@ -61,6 +63,7 @@ impl Part {
         match (self, audience) {
             (Self::Evidence, Audience::Called) => "What was seen",
             (Self::Evidence, Audience::Stakeholders) => "What it means",
+            (Self::Runbook, _) => "What the runbook's checks found",
             (Self::Done, Audience::Called) => "What Strop has done",
             (Self::Done, Audience::Stakeholders) => "What has been done",
             (Self::Next, _) => "What comes next",
@@ -74,6 +77,7 @@ impl Part {
     pub fn label(self) -> &'static str {
         match self {
             Self::Evidence => "evidence",
+            Self::Runbook => "runbook",
             Self::Done => "done",
             Self::Next => "next",
             Self::Look => "look",

@@ -43,6 +43,8 @@ pub struct RouteScene {
     pub statuses: Vec<(u16, u64)>,
     /// p50, p95, p99; `None`: nothing was measured.
     pub percentiles: Option<[Duration; 3]>,
+    /// Exchanges that are under way.
+    pub in_flight: u64,
     /// Target and alert threshold of p50, p95, p99; `None`: the route has no budget.
     pub limits: Option<[Duration; 6]>,
 }

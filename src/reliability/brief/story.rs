@@ -85,6 +85,7 @@ fn route(name: &str, total: u64, faults: Faults, percentiles: [u64; 3]) -> Route
         faults,
         statuses,
         percentiles: Some(percentiles.map(Duration::from_millis)),
+        in_flight: 0,
         limits: Some([500, 1_000, 2_000, 3_000, 5_000, 8_000].map(Duration::from_millis)),
     }
 }

@@ -1,5 +1,7 @@
 //! Orders about incidents: from a person, the shell, a recovery plan.
 
+use std::sync::Arc;
+
 use super::effect::Early;
 use super::{Effect, Engine};
 use crate::names::IncidentId;
@@ -10,7 +12,7 @@ use crate::reliability::incident::{
 use crate::reliability::rule::{AlertKey, Rule, Severity};
 use crate::units::At;
 
-type CommandResult = Result<Box<Incident>, Refused>;
+pub(super) type CommandResult = Result<Box<Incident>, Refused>;
 
 /// An order about an incident, from a person, the shell or a recovery plan.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +78,16 @@ pub enum Command {
         /// Facts by name, as they were measured.
         evidence: Vec<(String, String)>,
     },
+    /// Add what the checks of a runbook have found.
+    Checked {
+        id: IncidentId,
+        /// Who had them made; `None`: they are made by themselves.
+        actor: Option<String>,
+        /// The runbook.
+        runbook: Arc<str>,
+        /// By the text of their steps.
+        found: Vec<(String, String)>,
+    },
     /// Recovery has tried what it may: those whom the ladder would call next are called now.
     Escalate {
         id: IncidentId,
@@ -116,6 +128,7 @@ impl Command {
             | Self::Rate { id, .. }
             | Self::Act { id, .. }
             | Self::Evidence { id, .. }
+            | Self::Checked { id, .. }
             | Self::Escalate { id, .. }
             | Self::Resolve { id, .. }
             | Self::Review { id, .. }
@@ -168,6 +181,7 @@ impl Engine {
                 one.tell(now, Actor::Engine, EntryKind::Evidence, what, evidence);
                 Ok(None)
             }),
+            Command::Checked { id, actor, runbook, found } => self.checked(&id, actor, &runbook, found, now),
             Command::Escalate { id, what } => {
                 self.change(&id, |one| {
                     one.tell(now, Actor::Engine, EntryKind::Action, what, Vec::new());
@@ -202,7 +216,7 @@ impl Engine {
         self.shown(id)
     }
 
-    fn change(
+    pub(super) fn change(
         &mut self,
         id: &IncidentId,
         change: impl FnOnce(&mut Incident) -> Result<Option<Transition>, Refused>,
@@ -250,17 +264,6 @@ impl Engine {
         });
         self.escalate(&id);
         self.shown(&id)
-    }
-
-    fn note(&mut self, id: &IncidentId, actor: &str, text: String, now: At) -> CommandResult {
-        named(actor)?;
-        if text.trim().is_empty() {
-            return Err(Refused::Empty("text"));
-        }
-        self.change(id, |one| {
-            one.tell(now, Actor::Named(actor.to_owned()), EntryKind::Note, text, Vec::new());
-            Ok(None)
-        })
     }
 
     fn assign(&mut self, id: &IncidentId, actor: &str, to: &str, now: At) -> CommandResult {

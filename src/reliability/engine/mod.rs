@@ -16,6 +16,7 @@ mod effect;
 mod fleet;
 mod grouping;
 mod invariants;
+mod lines;
 mod mode;
 mod room;
 mod silencing;

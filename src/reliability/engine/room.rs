@@ -35,6 +35,7 @@ impl Engine {
             | Command::Act { .. }
             | Command::Acted { .. }
             | Command::Evidence { .. }
+            | Command::Checked { .. }
             | Command::Escalate { .. }
             | Command::Resolve { .. }
             | Command::Review { .. }
@@ -81,11 +82,16 @@ fn adds(command: &Command, incident: Option<&Incident>) -> Adds {
         {
             line(&[actor, reason])
         }
+        Command::Checked { actor: Some(actor), runbook, found, .. } => {
+            let found = found.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
+            line(&found.chain([actor.as_str(), runbook]).collect::<Vec<_>>())
+        }
         Command::Review { review, actor, .. } => Adds::Once(HumanText::line(review.size() + 2 * actor.len())),
         Command::Ack { .. }
         | Command::Rate { .. }
         | Command::Act { .. }
         | Command::Evidence { .. }
+        | Command::Checked { actor: None, .. }
         | Command::Escalate { .. }
         | Command::Resolve { .. }
         | Command::Delivered { .. } => Adds::Nothing,

@@ -51,6 +51,8 @@ pub enum EntryKind {
     Action,
     /// What was known at that moment.
     Evidence,
+    /// What the checks of a runbook have found.
+    Runbook,
     /// Something of a newer version.
     #[serde(other)]
     Unknown,

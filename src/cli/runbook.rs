@@ -1,0 +1,182 @@
+//! `strop runbook`: which runbooks there are, what is in one, and a look at what one checks.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::file;
+use super::output::{complain, say};
+use crate::runtime::files;
+
+/// Longer than checks may take, and what the store is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Bytes of an answer.
+const ANSWER: u64 = 4 << 20;
+
+/// Looks into runbooks.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum RunbookCommand {
+    /// List the runbooks of the config's directory.
+    List {
+        /// The config file; found as `strop run` finds it.
+        #[arg(short, long)]
+        config: Option<PathBuf>,
+    },
+    /// Print a runbook step by step.
+    Show {
+        name: String,
+        /// The config file; found as `strop run` finds it.
+        #[arg(short, long)]
+        config: Option<PathBuf>,
+    },
+    /// Have a running sidecar make the checks of a runbook. Exit code 0: none is bad; 1: one is; 2: it was not done.
+    Run(RunArgs),
+}
+
+/// What is to be looked at, and whom to ask.
+#[derive(Clone, Debug, Args)]
+pub(super) struct RunArgs {
+    name: String,
+    /// The incident that it is about: its timeline gets what is found.
+    #[arg(long, value_name = "ID")]
+    incident: Option<String>,
+    /// What is looked at. Default: what the incident is about, else the first service of the runbook.
+    #[arg(long)]
+    service: Option<String>,
+    /// Who orders it; for the audit log. Default: $USER.
+    #[arg(long)]
+    actor: Option<String>,
+    /// Why; for the audit log.
+    #[arg(long, default_value = "")]
+    reason: String,
+    /// Print the answer of the API as it is.
+    #[arg(long)]
+    json: bool,
+    /// The admin port of that sidecar.
+    #[arg(long, default_value = "127.0.0.1:9901", value_name = "HOST:PORT")]
+    admin: String,
+    /// The file with the token of the admin port, where it asks for one.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// Does it.
+pub(super) fn runbook(command: RunbookCommand) -> ExitCode {
+    match command {
+        RunbookCommand::List { config } => list(config),
+        RunbookCommand::Show { name, config } => show(&name, config),
+        RunbookCommand::Run(args) => run(&args).unwrap_or_else(|problem| {
+            complain(&problem);
+            ExitCode::from(2)
+        }),
+    }
+}
+
+fn list(config: Option<PathBuf>) -> ExitCode {
+    let config = match file::configured(config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    for one in &config.runbooks.all {
+        say(&format!("{}: {} ({} steps)", one.name, one.title, one.steps.len()));
+    }
+    ExitCode::SUCCESS
+}
+
+fn show(name: &str, config: Option<PathBuf>) -> ExitCode {
+    let config = match file::configured(config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let Some(one) = config.runbooks.named(name) else {
+        let names: Vec<&str> = config.runbooks.all.iter().map(|one| &*one.name).collect();
+        let known = if names.is_empty() { "there are none".to_owned() } else { names.join(", ") };
+        complain(&format!(
+            "no runbook is named {name:?} ({known}); write [runbooks] directory or another name"
+        ));
+        return ExitCode::from(2);
+    };
+    say(&one.title);
+    let mut part = "";
+    for (number, step) in (1..).zip(&one.steps) {
+        if step.part != part {
+            part = &step.part;
+            say(&format!("\n{part}"));
+        }
+        say(&format!("{number:>3}. {:<5} {}", step.kind.label(), step.text));
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(args: &RunArgs) -> Result<ExitCode, String> {
+    let actor = args.actor.clone().or_else(|| std::env::var("USER").ok());
+    let order = json!({
+        "actor": actor, "reason": args.reason, "incident_id": args.incident, "service": args.service,
+    });
+    let named = args.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if !named {
+        return Err(format!("{:?} is no name of a runbook", args.name));
+    }
+    let (status, body) = ask(args, &order.to_string())?;
+    let answer: Value =
+        serde_json::from_str(&body).map_err(|error| format!("the answer is no JSON: {error}"))?;
+    if status != 200 {
+        let text = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
+        return Err(format!("{status}: {} ({})", text("detail"), text("hint")));
+    }
+    let checks = answer["checks"].as_array().cloned().unwrap_or_default();
+    if args.json {
+        say(&body);
+    } else {
+        for check in &checks {
+            let text = |field: &str| check[field].as_str().unwrap_or_default();
+            say(&format!("{:<14} {}: {}", text("result"), text("text"), text("says")));
+        }
+    }
+    let bad = checks.iter().any(|check| check["result"] == "bad");
+    Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// One order to the admin port of whichever of its addresses answers.
+fn ask(args: &RunArgs, order: &str) -> Result<(u16, String), String> {
+    let admin = &args.admin;
+    let token = args.token_file.as_deref().map(files::read_to_string).transpose();
+    let token = token.map_err(|error| format!("the token cannot be read: {error}"))?;
+    let token = token.map(|token| format!("Authorization: Bearer {}\r\n", token.trim())).unwrap_or_default();
+    let request = format!(
+        "POST /api/v2/sre/runbooks/{}/run HTTP/1.1\r\nHost: localhost\r\n{token}Content-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{order}",
+        args.name,
+        order.len()
+    );
+    let all = admin.to_socket_addrs().map_err(|error| {
+        format!("--admin {admin:?} leads nowhere: {error}; write HOST:PORT, such as 127.0.0.1:9901")
+    })?;
+    let mut told = format!("--admin {admin:?} has no address");
+    for address in all {
+        let asked = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(request.as_bytes())?;
+            let mut answer = String::new();
+            stream.take(ANSWER).read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        match asked() {
+            Ok(answer) => {
+                let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+                let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+                return status
+                    .map(|status| (status, body.to_owned()))
+                    .ok_or_else(|| format!("{address} speaks no HTTP"));
+            }
+            Err(error) => told = format!("nobody answers at {address}: {error}"),
+        }
+    }
+    Err(told)
+}
