@@ -14,7 +14,7 @@ use crate::support::upstream::{Upstream, status};
 use crate::support::{eventually, pace, raw, within};
 
 /// A plan may take a while: three steps, three times.
-const RUN: Duration = Duration::from_secs(60);
+const RUN: Duration = Duration::from_secs(120);
 /// The guide's aim.
 const MTTR: f64 = 300.0;
 

@@ -274,9 +274,8 @@ impl Outbox {
     fn crash(&mut self) {
         for (_, note, _) in std::mem::take(&mut self.notes) {
             // What somebody ordered and what was delivered may have to be ordered, and comes, again.
-            match note {
-                Note::Over(id) => drop(self.owed.insert(id)),
-                _ => {}
+            if let Note::Over(id) = note {
+                self.owed.insert(id);
             }
         }
         self.flights.clear();
@@ -314,7 +313,7 @@ impl Outbox {
                 self.disk.push(Note::Settled(id, NextReplay::Dead(reason), self.now()));
             }
         }
-        self.owed.retain(|id| self.queue.get(*id).is_some() || self.effects.get(id).is_none());
+        self.owed.retain(|id| self.queue.get(*id).is_some() || !self.effects.contains_key(id));
     }
 
     fn check(&self) {
