@@ -335,7 +335,8 @@ impl RetryBudget {
         let most = floor * SPAN.as_secs_f64() + self.earned;
         self.tokens = (self.tokens + passed * floor + fresh).min(most);
         self.at = Some(now);
-        self.requests = requests;
+        // A repeat is counted before it is judged, so the count may dip for a moment.
+        self.requests = self.requests.max(requests);
         let granted = self.tokens >= 1.0;
         if granted {
             self.tokens -= 1.0;

@@ -169,7 +169,9 @@ impl Upstream {
 
     /// Takes leave for one retry from the budget, and counts whether it was given.
     pub fn may_retry(&self, why: RetryReason, now: Instant) -> bool {
-        let granted = self.retries.take(&self.config.retry, self.series.judged(), now);
+        // What was repeated earns no leave for more.
+        let asked = self.series.judged().saturating_sub(self.series.retries().iter().sum());
+        let granted = self.retries.take(&self.config.retry, asked, now);
         if granted {
             self.series.repeated(why);
         } else {
