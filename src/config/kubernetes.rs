@@ -38,6 +38,8 @@ pub struct KubernetesFile {
     pub min_replicas: u32,
     /// It is never scaled up beyond.
     pub max_replicas: u32,
+    /// How long a scaling up by way of a HorizontalPodAutoscaler lasts.
+    pub raised_for: Text<Duration>,
     /// A rollback takes back only a version that was rolled out within this time.
     pub rollback_within: Text<Duration>,
 }
@@ -56,6 +58,7 @@ impl Default for KubernetesFile {
             scale_by: 1,
             min_replicas: 3,
             max_replicas: 50,
+            raised_for: Text(Duration::from_secs(HOUR / 2)),
             rollback_within: Text(Duration::from_secs(HOUR)),
         }
     }
@@ -77,6 +80,8 @@ pub struct KubernetesConfig {
     pub scale_by: u32,
     /// Never below, never beyond.
     pub replicas: (u32, u32),
+    /// How long an autoscaler keeps the `minReplicas` that it was told of.
+    pub raised_for: Duration,
     /// Only a version that is younger is rolled back.
     pub rollback_within: Duration,
 }
@@ -84,6 +89,7 @@ pub struct KubernetesConfig {
 impl KubernetesFile {
     pub(super) fn check(&self, mut at: Part<'_, '_>) -> Option<Arc<KubernetesConfig>> {
         let within = at.lasts("within", self.within, 1, HOUR);
+        let raised_for = at.lasts("raised_for", self.raised_for, 60, 24 * HOUR);
         let rollback_within = at.lasts("rollback_within", self.rollback_within, 60, 30 * 24 * HOUR);
         let scale_by = at.within("scale_by", self.scale_by, 1, 100);
         let least = at.within("min_replicas", self.min_replicas, 1, 10_000);
@@ -114,6 +120,7 @@ impl KubernetesFile {
             within,
             scale_by,
             replicas: (least, most),
+            raised_for,
             rollback_within,
         }))
     }

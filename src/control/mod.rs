@@ -202,6 +202,10 @@ impl Control {
         self.own.clone()
     }
 
+    fn actions(&self) -> actions::Actions {
+        self.actions.clone()
+    }
+
     pub(super) fn notifier(&self) -> Notifier {
         self.notifier.clone()
     }

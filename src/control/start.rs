@@ -68,6 +68,7 @@ pub async fn start(
     if let Some(sync) = sync {
         tasks.spawn("fleet", sync.run(drain.clone()));
     }
+    tasks.spawn("autoscaler", control.actions().watch_autoscaler(drain.listening()));
     tasks.spawn("control", control.run(drain.clone()));
     Ok(Running { handle, sender, store, own: facts })
 }

@@ -17,6 +17,7 @@ mod admin_port;
 mod answers;
 /// Who changed what is written down, and stays so.
 mod audit;
+mod autoscaler;
 /// Copies of the store by the clock, and damaged files of it.
 mod backups;
 /// Several endpoints: which one, what when it fails, what its checks say.

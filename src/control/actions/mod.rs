@@ -18,8 +18,10 @@ use crate::names::{RunId, UpstreamName};
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::degradation::{Level, LevelPolicy};
 use crate::reliability::recovery::{ActRequest, Action, Reach, RecoveryCommand, ReleaseRequest, StepResult};
+use crate::runtime::drain::Drain;
 use crate::runtime::{clock, tasks};
 use crate::store::WriteReceipt;
+use crate::telemetry::event::Event;
 use crate::upstream::Upstream;
 use crate::upstream::registry::Registry;
 
@@ -27,6 +29,9 @@ use crate::upstream::registry::Registry;
 const STORE: Duration = Duration::from_secs(5);
 /// How long a degradation level lasts that a step has raised.
 const DEGRADED: Duration = Duration::from_secs(600);
+/// How often an autoscaler is looked at that was raised; where none is, once in so many of these looks.
+const LOOK: Duration = Duration::from_secs(10);
+const LOOKS_OF_NOTHING: u32 = 60;
 /// A hold of a breaker lasts as long as its step is watched, within these bounds.
 const HOLD: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
@@ -56,6 +61,24 @@ impl Actions {
             // A process that leaves finds on disk that it was begun.
             let _ = actions.handle.asks.send(PendingOrder::Recovery(pending)).await;
         });
+    }
+
+    /// Lets an autoscaler down again whose time is over, until asked to leave. Whoever has raised it: this process or one before, in
+    /// this pod or another.
+    pub(super) async fn watch_autoscaler(self, drain: Drain) {
+        for look in 0_u32.. {
+            let config = self.registry.snapshot().config.recovery.kubernetes.clone();
+            if let Some(config) = config.filter(|one| one.enabled)
+                && (self.cluster.may_have_raised() || look.is_multiple_of(LOOKS_OF_NOTHING))
+                && let Some(told) = self.cluster.let_down(&config).await
+            {
+                Event::AutoscalerLetDown { told: &told }.tell();
+            }
+            tokio::select! {
+                () = drain.requested() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
     }
 
     /// Lets go what a run has put in force. What somebody else has put there since stays.

@@ -1,10 +1,9 @@
-//! A rollout restart of a Deployment, and one step of its scale. A Deployment that a HorizontalPodAutoscaler owns is not
-//! scaled: whoever fights an autoscaler loses.
+//! A rollout restart of a Deployment, and one step of its scale.
 
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{AUTOSCALERS, BY, Call, DEPLOYMENTS, SCALE, Trouble, Work, failed};
+use super::{BY, Call, DEPLOYMENTS, SCALE, Trouble, Work, failed};
 use crate::control::actions::hook::{Done, key};
 use crate::reliability::recovery::{Action, StepResult};
 use crate::runtime::clock;
@@ -15,17 +14,17 @@ const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 impl Work<'_> {
     /// As `kubectl rollout restart`: another annotation of the pods' template.
     pub(super) async fn restart(&self) -> Result<Done, Trouble> {
-        let path = format!("{}/{}", self.deployments(), self.config.deployment);
+        let path = format!("{}/{}", self.api.deployments(), self.api.config.deployment);
         let (act, at) = (key(self.request), clock::rfc3339(self.began));
-        let found = self.ask(Call::get(&DEPLOYMENTS, path.clone())).await?;
-        let name = &self.config.deployment;
+        let found = self.api.ask(Call::get(&DEPLOYMENTS, path.clone())).await?;
+        let name = &self.api.config.deployment;
         if annotation(&found, BY) == Some(act.as_str()) {
             return Ok((StepResult::Done, format!("deployment {name} was restarted by this act")));
         }
         let annotations = json!({ RESTARTED_AT: at, BY: act });
         let patch = json!({ "spec": { "template": { "metadata": { "annotations": annotations } } } });
         let patch = Some(("application/strategic-merge-patch+json", patch));
-        let now = self.ask(Call { method: Method::PATCH, of: &DEPLOYMENTS, path, patch }).await?;
+        let now = self.api.ask(Call { method: Method::PATCH, of: &DEPLOYMENTS, path, patch }).await?;
         if annotation(&now, RESTARTED_AT) != Some(at.as_str()) {
             return Err(failed(format!("the answer's deployment {name} does not have what was written")));
         }
@@ -34,16 +33,23 @@ impl Work<'_> {
 
     /// One step up or down, within the bounds.
     pub(super) async fn scale(&mut self) -> Result<Done, Trouble> {
-        let (path, name) =
-            (format!("{}/{}/scale", self.deployments(), self.config.deployment), &self.config.deployment);
-        if let Some(autoscaler) = self.autoscaler().await? {
-            let told = format!("autoscaler {autoscaler} owns deployment {name}, and it is not fought");
-            return Ok((StepResult::NotPossible, told));
+        let (path, name) = (
+            format!("{}/{}/scale", self.api.deployments(), self.api.config.deployment),
+            &self.api.config.deployment,
+        );
+        if let Some(autoscaler) = self.api.autoscaler().await? {
+            return match self.request.action {
+                Action::ScaleUp => self.raise(&autoscaler).await,
+                _ => {
+                    let told = format!("{} owns deployment {name}, and it is not fought", autoscaler.told());
+                    Ok((StepResult::NotPossible, told))
+                }
+            };
         }
-        let found = self.ask(Call::get(&SCALE, path.clone())).await?;
+        let found = self.api.ask(Call::get(&SCALE, path.clone())).await?;
         // What is 0 is left out.
         let has = found.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(0);
-        let (by, (least, most)) = (u64::from(self.config.scale_by), self.config.replicas);
+        let (by, (least, most)) = (u64::from(self.api.config.scale_by), self.api.config.replicas);
         let up = self.request.action == Action::ScaleUp;
         let next = if up {
             has.saturating_add(by).min(u64::from(most)).max(has)
@@ -69,27 +75,11 @@ impl Work<'_> {
             patch["metadata"] = json!({ "resourceVersion": version });
         }
         let patch = Some(("application/merge-patch+json", patch));
-        let now = self.ask(Call { method: Method::PATCH, of: &SCALE, path, patch }).await?;
+        let now = self.api.ask(Call { method: Method::PATCH, of: &SCALE, path, patch }).await?;
         if now.pointer("/spec/replicas").and_then(Value::as_u64) != Some(wanted) {
             return Err(failed(format!("the answer's deployment {name} does not have {wanted} replicas")));
         }
         Ok((StepResult::Done, format!("deployment {name} is scaled from {has} to {wanted} replicas")))
-    }
-
-    /// The autoscaler that owns the Deployment.
-    async fn autoscaler(&self) -> Result<Option<String>, Trouble> {
-        let path =
-            format!("/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers", self.config.namespace);
-        let all = self.ask(Call::get(&AUTOSCALERS, path)).await?;
-        let Some(all) = all["items"].as_array() else {
-            return Err(failed("the list of autoscalers is none".to_owned()));
-        };
-        let owner = all.iter().find(|one| {
-            let target = &one["spec"]["scaleTargetRef"];
-            target["kind"] == "Deployment" && target["name"] == *self.config.deployment
-        });
-        let name = |one: &Value| one.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
-        Ok(owner.map(|one| name(one).unwrap_or_else(|| "without a name".to_owned())))
     }
 }
 

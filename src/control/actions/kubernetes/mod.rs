@@ -3,10 +3,12 @@
 //! What is there is read first, so that what was done is not done again; then one PATCH. What may pass (409, 429, 5xx, no
 //! connection) is tried again within bounds; what will not is told in the API server's words.
 
+mod autoscaler;
 mod deployment;
 mod rollback;
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -69,7 +71,7 @@ const AUTOSCALERS: Resource = Resource {
     group: "autoscaling",
     name: "horizontalpodautoscalers",
     #[cfg(test)]
-    verbs: &["list"],
+    verbs: &["list", "patch"],
 };
 
 /// Why there is no good answer.
@@ -100,20 +102,31 @@ struct Token {
 pub(super) struct Cluster {
     addresses: Addresses,
     token: Mutex<Option<Token>>,
+    /// An autoscaler may have to be let down again.
+    raised: AtomicBool,
 }
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { addresses: Addresses::system(NamesEvent::tell_of_receiver), token: Mutex::default() }
+        Self {
+            addresses: Addresses::system(NamesEvent::tell_of_receiver),
+            token: Mutex::default(),
+            raised: AtomicBool::new(true),
+        }
     }
+}
+
+/// The API server as one act, or one look, speaks to it.
+struct Api<'a> {
+    cluster: &'a Cluster,
+    config: &'a KubernetesConfig,
+    tls: client::Tls,
 }
 
 /// One act: what it wants is decided once, however often it is tried.
 struct Work<'a> {
-    cluster: &'a Cluster,
-    config: &'a KubernetesConfig,
+    api: Api<'a>,
     request: &'a ActRequest,
-    tls: client::Tls,
     began: SystemTime,
     replicas: Option<u64>,
 }
@@ -121,14 +134,17 @@ struct Work<'a> {
 impl Cluster {
     /// Does it, within its time.
     pub(super) async fn run(&self, config: &KubernetesConfig, request: &ActRequest) -> Done {
-        let roots =
-            ClientTls { ca_file: Some(config.ca_file.clone()), only_ca_file: true, ..ClientTls::default() };
-        let (tls, began) = (client::web_tls(&roots), clock::now().wall);
-        let mut work = Work { cluster: self, config, request, tls, began, replicas: None };
+        let mut work = Work { api: self.api(config), request, began: clock::now().wall, replicas: None };
         let done = tokio::time::timeout(config.within, work.through()).await;
         done.unwrap_or_else(|_| {
             (StepResult::Unknown, format!("{} did not answer within {:?}", config.server, config.within))
         })
+    }
+
+    fn api<'a>(&'a self, config: &'a KubernetesConfig) -> Api<'a> {
+        let roots =
+            ClientTls { ca_file: Some(config.ca_file.clone()), only_ca_file: true, ..ClientTls::default() };
+        Api { cluster: self, config, tls: client::web_tls(&roots) }
     }
 
     /// The bearer token, at most a minute old.
@@ -182,7 +198,9 @@ impl Work<'_> {
         }
         (last.0, format!("{} ({ATTEMPTS} attempts)", last.1))
     }
+}
 
+impl Api<'_> {
     fn deployments(&self) -> String {
         format!("/apis/apps/v1/namespaces/{}/deployments", self.config.namespace)
     }

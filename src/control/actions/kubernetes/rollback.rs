@@ -27,9 +27,9 @@ struct Versions<'a> {
 
 impl Work<'_> {
     pub(super) async fn roll_back(&self) -> Result<Done, Trouble> {
-        let path = format!("{}/{}", self.deployments(), self.config.deployment);
-        let (act, name) = (key(self.request), &self.config.deployment);
-        let found = self.ask(Call::get(&DEPLOYMENTS, path.clone())).await?;
+        let path = format!("{}/{}", self.api.deployments(), self.api.config.deployment);
+        let (act, name) = (key(self.request), &self.api.config.deployment);
+        let found = self.api.ask(Call::get(&DEPLOYMENTS, path.clone())).await?;
         if annotation(&found, BY) == Some(act.as_str()) {
             return Ok((StepResult::Done, format!("deployment {name} was taken back by this act")));
         }
@@ -37,7 +37,7 @@ impl Work<'_> {
         if found["spec"]["paused"] == true {
             return not(format!("deployment {name} is paused: kubectl rollout resume deployment/{name}"));
         }
-        let all = self.ask(Call::get(&REPLICA_SETS, self.replica_sets(&found))).await?;
+        let all = self.api.ask(Call::get(&REPLICA_SETS, self.replica_sets(&found))).await?;
         let versions = versions(&found, &all).ok_or_else(|| {
             failed(format!("no ReplicaSet of deployment {name} has the revision that is in force"))
         })?;
@@ -55,7 +55,7 @@ impl Work<'_> {
         let to = hash(before).unwrap_or_default();
         let patch = patch(&found, before, &[(BY, &act), (BACK_TO, &to)]);
         let patch = Some(("application/json-patch+json", patch));
-        let now = self.ask(Call { method: Method::PATCH, of: &DEPLOYMENTS, path, patch }).await?;
+        let now = self.api.ask(Call { method: Method::PATCH, of: &DEPLOYMENTS, path, patch }).await?;
         if annotation(&now, BY) != Some(act.as_str()) {
             return Err(failed(format!("the answer's deployment {name} does not have what was written")));
         }
@@ -71,7 +71,7 @@ impl Work<'_> {
         let pairs = labels.into_iter().flatten();
         let pairs: Vec<String> =
             pairs.map(|(name, value)| format!("{name}%3D{}", value.as_str().unwrap_or_default())).collect();
-        let namespace = &self.config.namespace;
+        let namespace = &self.api.config.namespace;
         format!("/apis/apps/v1/namespaces/{namespace}/replicasets?labelSelector={}", pairs.join("%2C"))
     }
 
@@ -81,7 +81,7 @@ impl Work<'_> {
         let Some(since) = clock::read_moment(text) else {
             return Some("does not say since when its version is there".to_owned());
         };
-        let within = self.config.rollback_within;
+        let within = self.api.config.rollback_within;
         let age = self.began.duration_since(since).unwrap_or_default();
         let minutes = within.as_secs() / 60;
         let why =
