@@ -30,7 +30,6 @@ pub enum Event<'a> {
     UnlistedHost { host: &'a str, policy: &'a str },
     Told(&'a DeliveryAttempt<'a>),
     AdminMutation { actor: &'a str, action: &'a str, target: &'a str, reason: &'a str },
-    AutoscalerLetDown { told: &'a str },
     CertReloaded { listener: &'a str },
     CertRefused { listener: &'a str, error: &'a str },
     TlsUnusable { upstream: &'a str, error: &'a str },
@@ -78,7 +77,6 @@ impl Event<'_> {
             Self::AdminMutation { actor, action, target, reason } => {
                 info!(actor, action, target, reason, "admin mutation");
             }
-            Self::AutoscalerLetDown { told } => info!(component = RECOVERY, told, "autoscaler let down"),
             Self::CertReloaded { listener } => info!(listener, "certificate replaced"),
             Self::CertRefused { listener, error } => {
                 error!(listener, error, "certificate refused, the old one stays")

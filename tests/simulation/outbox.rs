@@ -72,6 +72,8 @@ struct Outbox {
     /// By vendor, when the last one went, in this process.
     went: BTreeMap<Arc<str>, i64>,
     ill: BTreeMap<&'static str, i64>,
+    /// From here on all is well.
+    calm: Option<At>,
 }
 
 impl Outbox {
@@ -90,6 +92,7 @@ impl Outbox {
             newest: BTreeMap::new(),
             went: BTreeMap::new(),
             ill: BTreeMap::new(),
+            calm: None,
         }
     }
 
@@ -127,6 +130,11 @@ impl Outbox {
         self.heard();
         let old = self.queue.expired(self.now(), |_| POLICY.ttl);
         for id in old {
+            let queued = self.queue.get(id).map(|one| one.queued);
+            assert!(
+                self.calm.is_none_or(|calm| queued < Some(calm)),
+                "{id} waits for nothing, and is not sent"
+            );
             self.settled(id, NextReplay::Dead(DeadReason::Expired));
         }
         self.sends();
@@ -261,6 +269,8 @@ impl Outbox {
         let id = self.dice.one_of(&ids);
         if self.dice.chance(0.5) {
             self.queue.retry(id, self.now()).expect("it is a dead letter");
+            let old = self.queue.expired(self.now(), |_| POLICY.ttl);
+            assert!(!old.contains(&id), "{id} was ordered, and is given up at once");
             *self.ordered.entry(id).or_default() += 1;
             self.note(Note::Again(id, self.now()), Then::Nothing);
         } else {
@@ -336,8 +346,12 @@ pub fn run(seed: u64) {
         outbox.step();
     }
     outbox.ill.clear();
-    for _ in 0..500 {
+    outbox.calm = Some(outbox.now());
+    for second in 0..500 {
         outbox.t += 1;
+        if second % 30 == 0 && second < 200 {
+            outbox.comes();
+        }
         outbox.second();
     }
     let left: Vec<_> = outbox.queue.iter().filter(|(_, one)| !one.is_dead()).collect();

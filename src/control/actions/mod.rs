@@ -21,7 +21,7 @@ use crate::reliability::recovery::{ActRequest, Action, Reach, RecoveryCommand, R
 use crate::runtime::drain::Drain;
 use crate::runtime::{clock, tasks};
 use crate::store::WriteReceipt;
-use crate::telemetry::event::Event;
+use crate::telemetry::event::ProcessEvent;
 use crate::upstream::Upstream;
 use crate::upstream::registry::Registry;
 
@@ -72,7 +72,7 @@ impl Actions {
                 && (self.cluster.may_have_raised() || look.is_multiple_of(LOOKS_OF_NOTHING))
                 && let Some(told) = self.cluster.let_down(&config).await
             {
-                Event::AutoscalerLetDown { told: &told }.tell();
+                ProcessEvent::AutoscalerLetDown { told: &told }.tell();
             }
             tokio::select! {
                 () = drain.requested() => return,

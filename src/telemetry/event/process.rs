@@ -42,6 +42,7 @@ pub enum ProcessEvent<'a> {
     Heartbeat { heard: Result<&'a str, (&'a str, &'a str)> },
     ClockStepped { seconds: f64, slept: bool },
     Flooded { client: IpAddr, frames: &'a str },
+    AutoscalerLetDown { told: &'a str },
 }
 
 impl<'a> ProcessEvent<'a> {
@@ -68,6 +69,7 @@ impl ProcessEvent<'_> {
             Self::Flooded { client, frames } => {
                 warn!(%client, frames, "an HTTP/2 client sent too many frames that bring nothing: its connection is ended");
             }
+            Self::AutoscalerLetDown { told } => info!(component = super::RECOVERY, told, "its time is over"),
             Self::FdLimit { was, limit, kept } => {
                 info!(was, limit, kept, "file descriptors; `kept` are for the admin port and the store");
             }

@@ -38,13 +38,11 @@ impl Work<'_> {
             &self.api.config.deployment,
         );
         if let Some(autoscaler) = self.api.autoscaler().await? {
-            return match self.request.action {
-                Action::ScaleUp => self.raise(&autoscaler).await,
-                _ => {
-                    let told = format!("{} owns deployment {name}, and it is not fought", autoscaler.told());
-                    Ok((StepResult::NotPossible, told))
-                }
-            };
+            if self.request.action == Action::ScaleUp {
+                return self.raise(&autoscaler).await;
+            }
+            let told = format!("{} owns deployment {name}, and it is not fought", autoscaler.told());
+            return Ok((StepResult::NotPossible, told));
         }
         let found = self.api.ask(Call::get(&SCALE, path.clone())).await?;
         // What is 0 is left out.
