@@ -9,6 +9,7 @@ mod access_log;
 mod admin;
 pub mod advice;
 pub mod channels;
+mod concurrency;
 mod degradation;
 pub mod diff;
 mod egress;

@@ -97,6 +97,9 @@ pub enum ProxyError {
     /// The degradation level gives up the class of the route.
     #[error("{route} is given up at degradation level {level}")]
     Shed { route: RouteName, level: u8 },
+    /// As many requests are under way to the upstream as it keeps up with.
+    #[error("{upstream} has as many requests under way as it keeps up with ({limit} of all classes)")]
+    Overloaded { upstream: UpstreamName, limit: u32 },
     /// Earlier writes of the same order are still queued.
     #[error("earlier writes of the same order to {upstream} are still queued")]
     Behind { upstream: UpstreamName },
@@ -225,6 +228,7 @@ impl ProxyError {
             | Self::Refused { .. }
             | Self::Degraded { .. }
             | Self::Shed { .. }
+            | Self::Overloaded { .. }
             | Self::Behind { .. }
             | Self::NotQueued { .. }
             | Self::NoMemory
@@ -252,6 +256,7 @@ impl ProxyError {
             | Self::NoMemory
             | Self::Degraded { .. }
             | Self::Shed { .. }
+            | Self::Overloaded { .. }
             | Self::Behind { .. }
             | Self::NotQueued { .. } => Sent::Nothing,
             Self::Broken { sent, .. } => *sent,

@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod balance;
 pub mod breaker;
 pub mod brief;
+pub mod concurrency;
 pub mod conditions;
 pub mod counts;
 pub mod degradation;

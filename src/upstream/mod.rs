@@ -10,7 +10,9 @@ pub mod gate;
 pub mod guard;
 pub mod health;
 pub mod idle;
+pub mod load;
 pub mod local;
+mod looks;
 pub mod operations;
 pub mod permit;
 pub mod pool;
@@ -38,7 +40,7 @@ use crate::reliability::outlier::{Ejection, Room};
 use crate::reliability::party::Blame;
 use crate::reliability::retry::RetryReason;
 use crate::reliability::verdict::Verdict;
-use crate::telemetry::event::UpstreamEvent;
+use crate::telemetry::event::{Event, UpstreamEvent};
 use crate::telemetry::series::{Series, UpstreamSeries};
 use crate::units::Written as _;
 use endpoint::EndpointState;
@@ -69,6 +71,8 @@ pub struct Upstream {
     pub tunnels: Arc<AtomicUsize>,
     /// Exchanges by client; `None`: it is not behind the ingress, so nobody shares it.
     pub shares: Option<Arc<shares::Shares>>,
+    /// What is under way and how much may be; `None`: it is not behind the ingress.
+    pub load: Option<Arc<load::Load>>,
     /// Bytes that the kernel keeps of one of its connections each way; `None`: its own measure.
     pub socket: Option<usize>,
     /// Idle connections that it has closed.
@@ -93,6 +97,8 @@ pub struct RouteEntry {
     pub logged: Box<[u8]>,
     /// Writes without an idempotency key get one.
     pub injects_keys: bool,
+    /// What is under way of it, where it comes from the ingress.
+    pub load: Option<Arc<load::RouteLoad>>,
     /// Its fingerprint; see [`Party`](crate::reliability::party::Party).
     pub fingerprint: u32,
 }
@@ -261,4 +267,15 @@ fn rank(endpoint: &EndpointState, tried: &[Arc<EndpointState>], now: Instant) ->
 
 fn in_rotation_besides(endpoints: &[Arc<EndpointState>], endpoint: &EndpointState, now: Instant) -> usize {
     endpoints.iter().filter(|other| other.id != endpoint.id && other.is_in_rotation(now)).count()
+}
+
+fn client_tls(wanted: &config::UpstreamConfig) -> Option<tls::TlsClient> {
+    let config = wanted.tls.as_ref()?;
+    match tls::TlsClient::new(config, wanted.protocol) {
+        Ok(client) => Some(client),
+        Err(error) => {
+            Event::TlsUnusable { upstream: wanted.name.as_str(), error: &error.to_string() }.tell();
+            None
+        }
+    }
 }

@@ -38,6 +38,7 @@ mod clocks;
 /// What the command line does and says.
 mod command_line;
 /// What others build on: metric names, the API, the command line. A change here is a change for them.
+mod concurrency;
 mod contract;
 /// Who is late is told so, and nobody else.
 mod deadlines;

@@ -1,0 +1,74 @@
+//! The numbers of how much of an upstream is under way, and what was refused for it.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::family::Family;
+use crate::reliability::degradation::RouteClass;
+
+/// The classes of routes with their labels, in the order of their numbers.
+pub const CLASSES: [(RouteClass, &str); 3] =
+    [(RouteClass::High, "high"), (RouteClass::Normal, "normal"), (RouteClass::Low, "low")];
+
+/// The numbers of one upstream behind the ingress. Zero while nobody looks.
+#[derive(Debug, Default)]
+pub struct LoadSeries {
+    /// Requests that may be under way; 0: nobody looks.
+    pub limit: AtomicU32,
+    /// Requests that wait for their answer.
+    pub in_flight: AtomicU32,
+    refused: [AtomicU64; CLASSES.len()],
+    would_refuse: [AtomicU64; CLASSES.len()],
+}
+
+impl LoadSeries {
+    /// One was refused.
+    pub fn refused(&self, class: RouteClass) {
+        self.refused[class as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One would have been, in shadow.
+    pub fn would_refuse(&self, class: RouteClass) {
+        self.would_refuse[class as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Refused since the start, in the order of [`CLASSES`].
+    pub fn refusals(&self) -> [u64; CLASSES.len()] {
+        self.refused.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Those that would have been, in shadow.
+    pub fn shadow_refusals(&self) -> [u64; CLASSES.len()] {
+        self.would_refuse.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
+}
+
+/// The families of all that have a limit.
+pub(super) fn families<'a>(all: impl Iterator<Item = (&'a str, &'a LoadSeries)>) -> [Family; 4] {
+    let mut limit = Family::gauge(
+        "strop_concurrency_limit",
+        "Requests that may be under way to an upstream behind the ingress; in shadow: that would be let through.",
+    );
+    let mut in_flight = Family::gauge("strop_concurrency_in_flight", "Requests that wait for their answer.");
+    let mut refused =
+        Family::counter("strop_concurrency_refused_total", "Requests refused above the limit, by class.");
+    let mut shadow = Family::counter(
+        "strop_concurrency_shadow_refused_total",
+        "Requests that went on in shadow and that would have been refused, by class.",
+    );
+    for (upstream, load) in all {
+        let name = ("upstream", upstream);
+        let most = load.limit.load(Ordering::Relaxed);
+        if most > 0 {
+            limit.set(&[name], f64::from(most));
+            in_flight.set(&[name], f64::from(load.in_flight.load(Ordering::Relaxed)));
+        }
+        let both = load.refusals().into_iter().zip(load.shadow_refusals());
+        for ((_, class), (real, would)) in CLASSES.iter().zip(both) {
+            if most > 0 || real + would > 0 {
+                refused.count(&[name, ("class", class)], real);
+                shadow.count(&[name, ("class", class)], would);
+            }
+        }
+    }
+    [limit, in_flight, refused, shadow]
+}
