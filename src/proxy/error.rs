@@ -100,6 +100,9 @@ pub enum ProxyError {
     /// As many requests are under way to the upstream as it keeps up with.
     #[error("{upstream} has as many requests under way as it keeps up with ({limit} of all classes)")]
     Overloaded { upstream: UpstreamName, limit: u32 },
+    /// The upstream turns requests away and is asked less.
+    #[error("{upstream} turns requests away and is asked less for a while")]
+    Throttled { upstream: UpstreamName },
     /// Earlier writes of the same order are still queued.
     #[error("earlier writes of the same order to {upstream} are still queued")]
     Behind { upstream: UpstreamName },
@@ -229,6 +232,7 @@ impl ProxyError {
             | Self::Degraded { .. }
             | Self::Shed { .. }
             | Self::Overloaded { .. }
+            | Self::Throttled { .. }
             | Self::Behind { .. }
             | Self::NotQueued { .. }
             | Self::NoMemory
@@ -257,6 +261,7 @@ impl ProxyError {
             | Self::Degraded { .. }
             | Self::Shed { .. }
             | Self::Overloaded { .. }
+            | Self::Throttled { .. }
             | Self::Behind { .. }
             | Self::NotQueued { .. } => Sent::Nothing,
             Self::Broken { sent, .. } => *sent,

@@ -184,6 +184,15 @@ const OVERLOADED: ErrorFacts = row(
 )
 .soon()
 .unanswered();
+const THROTTLED: ErrorFacts = row(
+    503,
+    "throttled",
+    "destination_unavailable",
+    ExchangeOutcome::Refused,
+    "The upstream turns requests away and is asked less for a while; try again later.",
+)
+.soon()
+.unanswered();
 const BEHIND: ErrorFacts = row(
     503,
     "queued_behind",
@@ -366,6 +375,7 @@ impl ProxyError {
             Self::Degraded { .. } => DEGRADED,
             Self::Shed { .. } => SHED,
             Self::Overloaded { .. } => OVERLOADED,
+            Self::Throttled { .. } => THROTTLED,
             Self::Behind { .. } => BEHIND,
             Self::NotQueued { why: NotQueued::Full, .. } => OUTBOX_FULL,
             Self::NotQueued { why: NotQueued::NotDurable, .. } => NOT_DURABLE,
@@ -462,6 +472,7 @@ mod tests {
             DEGRADED,
             SHED,
             OVERLOADED,
+            THROTTLED,
             FULL,
             SHARE,
             TUNNELS,

@@ -34,7 +34,7 @@ pub fn of(
     head.store.push(b"cache-control", b"no-store");
     head.store.push(b"x-strop-reason", facts.label.as_bytes());
     // A single failure may well be repeated; what is held back is better not asked again by itself.
-    if let (ProxyError::Refused { .. }, Some(own)) = (error, own) {
+    if let (ProxyError::Refused { .. } | ProxyError::Throttled { .. }, Some(own)) = (error, own) {
         own.do_not_retry.iter().for_each(|(name, value)| head.store.push(name.as_bytes(), value.as_bytes()));
     }
     framed(&mut head, &facts);

@@ -39,6 +39,7 @@ pub mod silence;
 pub mod slo;
 pub mod stale;
 pub mod steps;
+pub mod throttle;
 pub mod usual;
 pub mod verdict;
 pub mod window;

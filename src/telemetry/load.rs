@@ -42,6 +42,61 @@ impl LoadSeries {
     }
 }
 
+/// The numbers of how much less an upstream is asked.
+#[derive(Debug, Default)]
+pub struct ThrottleSeries {
+    /// The chance to be refused in millionths and one more; 0: nobody looks.
+    shown: AtomicU32,
+    /// Requests refused since the start.
+    pub refused: AtomicU64,
+    /// Requests that went on in shadow and would have been refused.
+    pub shadow_refused: AtomicU64,
+}
+
+impl ThrottleSeries {
+    /// The chance is another; `None`: nobody looks.
+    pub fn show(&self, chance: Option<f64>) {
+        // At most 1.
+        let shown = chance.map_or(0, |chance| (chance * 1e6) as u32 + 1);
+        self.shown.store(shown, Ordering::Relaxed);
+    }
+
+    /// The chance of a request to be refused; `None`: nobody looks.
+    pub fn chance(&self) -> Option<f64> {
+        let shown = self.shown.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(f64::from(shown) / 1e6)
+    }
+}
+
+/// The families of all that may be asked less.
+pub(super) fn throttles<'a>(all: impl Iterator<Item = (&'a str, &'a ThrottleSeries)>) -> [Family; 3] {
+    let mut chance = Family::gauge(
+        "strop_throttle_chance",
+        "The chance of a request to be refused because the upstream turns requests away, 0 to 1.",
+    );
+    let mut refused = Family::counter(
+        "strop_throttle_refused_total",
+        "Requests refused because the upstream turns requests away.",
+    );
+    let mut shadow = Family::counter(
+        "strop_throttle_shadow_refused_total",
+        "Requests that went on in shadow and that throttling would have refused.",
+    );
+    for (upstream, throttle) in all {
+        let name = ("upstream", upstream);
+        let counts = [&throttle.refused, &throttle.shadow_refused].map(|count| count.load(Ordering::Relaxed));
+        let shown = throttle.chance();
+        if let Some(shown) = shown {
+            chance.set(&[name], shown);
+        }
+        if shown.is_some() || counts.iter().sum::<u64>() > 0 {
+            refused.count(&[name], counts[0]);
+            shadow.count(&[name], counts[1]);
+        }
+    }
+    [chance, refused, shadow]
+}
+
 /// The families of all that have a limit.
 pub(super) fn families<'a>(all: impl Iterator<Item = (&'a str, &'a LoadSeries)>) -> [Family; 4] {
     let mut limit = Family::gauge(

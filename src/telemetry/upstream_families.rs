@@ -19,6 +19,7 @@ pub(super) fn families(all: &[Arc<UpstreamSeries>]) -> Vec<Family> {
     families.extend(breakers(&all_breakers));
     families.extend(shadows(&all_breakers));
     families.extend(tunnels(all));
+    families.extend(load::throttles(all.iter().map(|series| (series.name.as_str(), &*series.throttle))));
     families.extend(load::families(all.iter().map(|series| (series.name.as_str(), &*series.load))));
     families
 }

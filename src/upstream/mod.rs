@@ -24,6 +24,7 @@ pub mod retries;
 pub mod routes;
 mod shared;
 pub mod shares;
+pub mod throttle;
 pub mod unlisted;
 pub mod witness;
 
@@ -71,6 +72,8 @@ pub struct Upstream {
     pub tunnels: Arc<AtomicUsize>,
     /// Exchanges by client; `None`: it is not behind the ingress, so nobody shares it.
     pub shares: Option<Arc<shares::Shares>>,
+    /// How much less it is asked.
+    pub throttle: Arc<throttle::Throttle>,
     /// What is under way and how much may be; `None`: it is not behind the ingress.
     pub load: Option<Arc<load::Load>>,
     /// Bytes that the kernel keeps of one of its connections each way; `None`: its own measure.

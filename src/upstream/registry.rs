@@ -18,6 +18,7 @@ use super::removed::Removed;
 use super::resolve;
 use super::routes::{self, RouteTemplates};
 use super::shares::Shares;
+use super::throttle::Throttle;
 use super::unlisted::UnlistedHosts;
 use super::{RouteEntry, Upstream, client_tls};
 use crate::config::{self, Config, Unlisted};
@@ -202,6 +203,7 @@ impl Registry {
         let operations = Operations::of(wanted, None, &series, self.workers, now);
         let connections = Arc::clone(&series.connections);
         let load = trusted.then(|| Load::new(&series.load, self.workers));
+        let throttle = Throttle::new(&series.throttle, self.workers);
         Arc::new(Upstream {
             config: Arc::clone(wanted),
             gate,
@@ -215,6 +217,7 @@ impl Registry {
             tunnels: Arc::default(),
             shares: Shares::of(wanted, trusted, self.workers, now),
             load,
+            throttle,
             socket: self.telemetry.memory.socket().filter(|_| trusted),
             closings: Arc::default(),
             retries: Arc::default(),
@@ -246,6 +249,7 @@ impl Registry {
             tunnels: Arc::clone(&old.tunnels),
             shares: Shares::of(wanted, trusted, self.workers, now)
                 .map(|new| old.shares.as_ref().map_or(new, Arc::clone)),
+            throttle: Arc::clone(&old.throttle),
             load: trusted.then(|| {
                 old.load.as_ref().map_or_else(|| Load::new(&old.series.load, self.workers), Arc::clone)
             }),
@@ -362,6 +366,7 @@ impl Registry {
             tunnels: Arc::clone(&self.unlisted.tunnels),
             shares: None,
             load: None,
+            throttle: Throttle::new(&series.throttle, self.workers),
             socket: None,
             series,
             tls: None,

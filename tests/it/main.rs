@@ -139,6 +139,7 @@ mod streaming;
 /// A log that nobody reads stops nothing.
 mod telling;
 /// TLS in both roles, HTTP/2 on both sides.
+mod throttle;
 mod tls;
 /// A message is the same whichever version of HTTP carries it.
 mod translated;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::telemetry::load::{CLASSES, LoadSeries};
+use crate::telemetry::load::{CLASSES, LoadSeries, ThrottleSeries};
 
 /// Requests under way to an upstream behind the ingress, and how many may be.
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,6 +31,28 @@ impl ConcurrencyView {
             in_flight: series.in_flight.load(Ordering::Relaxed),
             refused: by_class(series.refusals()),
             shadow_refused: by_class(series.shadow_refusals()),
+        })
+    }
+}
+
+/// How much less an upstream is asked because it turns requests away.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ThrottleView {
+    /// The chance of a request to be refused, 0 to 1.
+    pub chance: f64,
+    /// Requests refused since the start.
+    pub refused: u64,
+    /// Requests that went on in shadow and would have been refused.
+    pub shadow_refused: u64,
+}
+
+impl ThrottleView {
+    /// `None`: nobody looks.
+    pub(in crate::admin) fn of(series: &ThrottleSeries) -> Option<Self> {
+        Some(Self {
+            chance: series.chance()?,
+            refused: series.refused.load(Ordering::Relaxed),
+            shadow_refused: series.shadow_refused.load(Ordering::Relaxed),
         })
     }
 }
