@@ -21,6 +21,7 @@ use crate::upstream::load::InFlight;
 use crate::upstream::shares::ShareHeld;
 use crate::upstream::{ConnectionSlot, RouteEntry};
 
+use super::error::{Exhausted, ProxyError};
 use super::worker::Worker;
 
 /// What an exchange has to tell at its end.
@@ -176,9 +177,13 @@ impl Exchange {
     }
 
     /// The answer is ours.
-    pub fn refused(&mut self, error: &super::error::ProxyError, now: Instant) {
+    pub fn refused(&mut self, error: &ProxyError, now: Instant) {
         let facts = error.facts();
-        self.in_flight = None;
+        if let (Some(place), ProxyError::Full { room: Exhausted::Connections, .. }) =
+            (self.in_flight.take(), error)
+        {
+            place.found_none();
+        }
         self.headed(facts.status, now);
         self.reason = Some(facts.label);
         self.outcome = facts.outcome;

@@ -5,8 +5,9 @@
 //!
 //! ```text
 //! queued   = Σ over routes: answers a second × (short − long)           requests that only wait
-//! useful   = max(in flight − queued, Σ answers a second × long)
-//! gradient = clamp(1.5 × useful / in flight, 0.5, 1)
+//! then     = in flight when those began that are answered now
+//! useful   = max(then − queued, Σ answers a second × long)
+//! gradient = clamp(1.5 × useful / then, 0.5, 1)
 //! limit    = limit × gradient + max(4, limit / 10), smoothed by 0.2; at once where the gradient is 0.5
 //! limit    ≥ 1.5 × Σ answers a second × long + 4
 //! ```
@@ -16,10 +17,12 @@
 //!
 //! * The fastest answer and not the mean, by route: a mean moves when the mix does (more requests of 10 s among those of 5 ms),
 //!   and nothing is the matter then. In a queue even the fastest waits.
+//! * While ever more are under way, answers tell of the queue that there was when they were asked for; so they are compared with
+//!   what was in flight then.
 //! * Weighed by answers a second, a slow route says little, and its requests in flight are useful, not queued.
 //! * It begins at the most, not at 20: what has not been seen to be too much is let through.
 //! * It shrinks only while the upstream is seen to be behind: requests are being refused, or those in flight have grown in each of
-//!   four windows, by a fifth or more. A deploy that makes all answers slower fills up once and is steady then. Else it grows by a
+//!   four windows, by a tenth or more. A deploy that makes all answers slower fills up once and is steady then. Else it grows by a
 //!   tenth a window.
 //! * `long` learns nothing higher while it is behind, or an overload would become what is usual. So that a version that is slower by
 //!   nature is not held back for good, the limit is raised by 30 % for two seconds now and then; where that brings 15 % more answers
@@ -52,7 +55,9 @@ const DECAY: f64 = 0.95;
 const SAMPLES: u64 = 10;
 /// Windows in a row in which what is in flight grows when an upstream is behind, and by how much in all.
 const GROWTH: usize = 4;
-const GROWN: f64 = 1.2;
+const GROWN: f64 = 1.1;
+/// Windows of which it is remembered how many were in flight: 16 s.
+const REMEMBERED: usize = 64;
 /// Windows of refusals before the first try at more, and between two.
 const FIRST_TRY: u32 = 8;
 const NEXT_TRY: u32 = 240;
@@ -83,7 +88,8 @@ pub struct ConcurrencyPolicy {
     pub max: u32,
 }
 
-/// Off; 20 is Netflix's least, 2,000 twice the connections that an upstream may have by default.
+/// Off; 20 is Netflix's least. 60 % of 2,000 are more than the connections that an upstream may have by default (1,024): at its most the
+/// limit refuses nothing that the pool would not.
 impl Default for ConcurrencyPolicy {
     fn default() -> Self {
         Self { mode: AdmissionMode::Off, min: 20, max: 2_000 }
@@ -119,7 +125,7 @@ pub struct Window {
     pub took: Duration,
     /// Requests that wait for their answer now.
     pub in_flight: u32,
-    /// Requests that were refused, or would have been.
+    /// Requests that were refused, or would have been, for the limit or for want of a connection.
     pub refused: u64,
 }
 
@@ -177,7 +183,7 @@ struct Try {
 #[derive(Clone, Debug)]
 pub struct Gradient {
     limit: f64,
-    in_flight: [u32; GROWTH + 1],
+    in_flight: [u32; REMEMBERED],
     left: [u64; TRY],
     refusing: u32,
     next_try: u32,
@@ -189,7 +195,7 @@ impl Gradient {
     pub fn new(policy: &ConcurrencyPolicy) -> Self {
         Self {
             limit: f64::from(policy.max),
-            in_flight: [0; GROWTH + 1],
+            in_flight: [0; REMEMBERED],
             left: [0; TRY],
             refusing: 0,
             next_try: FIRST_TRY,
@@ -211,7 +217,7 @@ impl Gradient {
         routes: &mut [(RouteWindow, &mut Baseline)],
     ) {
         self.in_flight.rotate_left(1);
-        self.in_flight[GROWTH] = window.in_flight;
+        self.in_flight[REMEMBERED - 1] = window.in_flight;
         self.left.rotate_left(1);
         self.left[TRY - 1] = routes.iter().map(|(seen, _)| seen.left).sum();
         let refusing = window.refused > 0;
@@ -236,8 +242,9 @@ impl Gradient {
 
     /// Has what is in flight grown all the time?
     fn grows(&self, min: u32) -> bool {
-        let [first, .., last] = self.in_flight;
-        let rises = self.in_flight.windows(2).all(|two| two[0] < two[1]);
+        let lately = &self.in_flight[REMEMBERED - 1 - GROWTH..];
+        let (first, last) = (lately[0], lately[GROWTH]);
+        let rises = lately.windows(2).all(|two| two[0] < two[1]);
         rises && last > min && f64::from(last) >= f64::from(first) * GROWN
     }
 
@@ -254,22 +261,31 @@ impl Gradient {
 
     fn flow(&self, took: Duration, routes: &[(RouteWindow, &mut Baseline)]) -> Flow {
         let seconds = took.as_secs_f64().max(1e-3);
-        let (mut queued, mut needed) = (0.0, 0.0);
+        let (mut queued, mut needed, mut ago) = (0.0, 0.0, 0.0);
         for (seen, baseline) in routes {
             // What has not told enough yet says nothing; see `hear`.
             let fastest = seen.fastest.filter(|_| seen.samples >= SAMPLES);
             let short = fastest.map_or(baseline.short, |fastest| fastest.as_secs_f64());
             let rate = seen.left as f64 / seconds;
             if baseline.windows > 0.0 {
-                queued += rate * (short - baseline.long).max(0.0);
+                let waits = rate * (short - baseline.long).max(0.0);
+                queued += waits;
+                ago += waits * short;
                 needed += rate * baseline.long;
             }
         }
-        let [.., before, now] = self.in_flight;
-        let in_flight = f64::from(before + now) / 2.0;
-        let useful = (in_flight - queued).max(needed).max(0.0);
-        let gradient = if in_flight > 0.0 { (TOLERANCE * useful / in_flight).clamp(0.5, 1.0) } else { 1.0 };
+        let then = self.before(if queued > 0.0 { ago / queued / seconds } else { 0.0 });
+        let useful = (then - queued).max(needed).max(0.0);
+        let gradient = if then > 0.0 { (TOLERANCE * useful / then).clamp(0.5, 1.0) } else { 1.0 };
         Flow { gradient, needed }
+    }
+
+    /// How many were in flight so many windows ago, in the middle of that window.
+    fn before(&self, windows: f64) -> f64 {
+        // At most what is remembered.
+        let ago = (windows.round() as usize).min(REMEMBERED - 2);
+        let at = REMEMBERED - 1 - ago;
+        f64::from(self.in_flight[at - 1].saturating_add(self.in_flight[at])) / 2.0
     }
 
     /// Goes on with a try at more, or begins one when it is time: then the gradient waits.

@@ -29,6 +29,8 @@ pub struct Load {
     word: AtomicU64,
     series: Arc<LoadSeries>,
     workers: usize,
+    /// Requests that found no connection left.
+    full: AtomicU64,
     decider: Mutex<Decider>,
 }
 
@@ -37,7 +39,7 @@ pub struct Load {
 struct Decider {
     gradient: Option<Gradient>,
     routes: Vec<RouteState>,
-    refused: u64,
+    refused: [u64; 2],
     turned: Option<Instant>,
     episode: Option<Episode>,
 }
@@ -77,6 +79,11 @@ pub struct InFlight {
 }
 
 impl InFlight {
+    /// There was no connection left for it: the upstream may be behind.
+    pub fn found_none(&self) {
+        self.route.of.full.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Its answer is there; `took`: how long that took, where it says something about the upstream.
     pub fn answered(self, took: Option<Duration>) {
         if let Some(took) = took {
@@ -153,6 +160,7 @@ impl Load {
             word: AtomicU64::new(0),
             series: Arc::clone(series),
             workers: workers.max(1),
+            full: AtomicU64::new(0),
             decider: Mutex::default(),
         })
     }
@@ -189,7 +197,8 @@ impl Load {
         }
         let refused = self.series.refusals().iter().chain(&self.series.shadow_refusals()).sum();
         let in_flight = self.series.in_flight.load(Ordering::Relaxed);
-        let (limit, news) = self.decider().turn(policy, in_flight, refused, now);
+        let full = self.full.load(Ordering::Relaxed);
+        let (limit, news) = self.decider().turn(policy, in_flight, [refused, full], now);
         let mode = if policy.mode == AdmissionMode::On { ON } else { SHADOW };
         self.word.store(mode | u64::from(limit), Ordering::Relaxed);
         self.series.limit.store(limit, Ordering::Relaxed);
@@ -205,12 +214,12 @@ impl Load {
 }
 
 impl Decider {
-    /// `refused`: since the start.
+    /// `refused`: since the start, for the limit and for want of a connection.
     fn turn(
         &mut self,
         policy: &ConcurrencyPolicy,
         in_flight: u32,
-        refused: u64,
+        refused: [u64; 2],
         now: Instant,
     ) -> (u32, Option<News>) {
         let mut seen = Vec::with_capacity(self.routes.len());
@@ -221,12 +230,14 @@ impl Decider {
         });
         let baselines = self.routes.iter_mut().map(|route| &mut route.baseline);
         let mut routes: Vec<_> = seen.into_iter().zip(baselines).collect();
-        let lately = refused - std::mem::replace(&mut self.refused, refused);
+        let [before, full_before] = std::mem::replace(&mut self.refused, refused);
+        let [refused, full] = refused;
+        let (lately, full) = (refused - before, full - full_before);
         let gradient = self.gradient.get_or_insert_with(|| Gradient::new(policy));
         // The first look has no window behind it.
         if let Some(before) = self.turned.replace(now) {
             let took = now.saturating_duration_since(before);
-            gradient.turn(policy, &Window { took, in_flight, refused: lately }, &mut routes);
+            gradient.turn(policy, &Window { took, in_flight, refused: lately + full }, &mut routes);
         }
         let limit = gradient.limit();
         (limit, self.news(refused, lately, now))
@@ -324,7 +335,7 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let news: Vec<_> = [(0, 0), (1, 5), (2, 9), (3, 9), (11, 9), (12, 9), (13, 9)]
             .into_iter()
-            .filter_map(|(second, refused)| decider.turn(&MODE, 3, refused, at(second)).1)
+            .filter_map(|(second, refused)| decider.turn(&MODE, 3, [refused, 0], at(second)).1)
             .collect();
         assert_eq!(news, [News::Overloaded, News::Relieved { refused: 9 }]);
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::reliability::concurrency::AdmissionMode;
-use crate::reliability::throttle::{self, ThrottlePolicy, ThrottleWindow};
+use crate::reliability::throttle::{self, Counts, ThrottlePolicy, ThrottleWindow};
 use crate::reliability::verdict::Verdict;
 use crate::telemetry::load::ThrottleSeries;
 
@@ -91,13 +91,13 @@ impl Throttle {
             self.shards.iter().map(|shard| of(shard).swap(0, Ordering::Relaxed)).sum()
         };
         let (requests, accepts) = (taken(|shard| &shard.requests), taken(|shard| &shard.accepts));
-        let (asked, accepted) = self
+        let seen = self
             .window
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get_or_insert_with(|| ThrottleWindow::new(now))
-            .count(requests, accepts, now);
-        let chance = throttle::chance(asked, accepted, policy.k);
+            .count(Counts { requests, accepts }, now);
+        let chance = throttle::chance(seen, policy.k);
         let mode = if policy.mode == AdmissionMode::On { ON } else { SHADOW };
         // Below 1, so it fits into the lower half.
         self.word.store(mode | (chance * ONE) as u64, Ordering::Relaxed);
