@@ -27,6 +27,7 @@ pub mod listeners;
 mod outbox;
 pub mod problem;
 mod process;
+mod rate_limit;
 pub mod read;
 mod recovery;
 pub mod reload;

@@ -175,24 +175,23 @@ const DEGRADED: ErrorFacts = row(
 .later()
 .unanswered();
 const SHED: ErrorFacts = ErrorFacts { label: "shed", ..DEGRADED };
-const OVERLOADED: ErrorFacts = row(
-    503,
-    "overloaded",
-    "connection_limit_reached",
-    ExchangeOutcome::Refused,
-    "More is asked of this service than it can answer; try again later.",
-)
-.soon()
-.unanswered();
-const THROTTLED: ErrorFacts = row(
-    503,
-    "throttled",
-    "destination_unavailable",
-    ExchangeOutcome::Refused,
-    "The upstream turns requests away and is asked less for a while; try again later.",
-)
-.soon()
-.unanswered();
+const OVERLOADED: ErrorFacts = ErrorFacts {
+    label: "overloaded",
+    advice: "More is asked of this service than it can answer; try again later.",
+    ..FULL
+};
+const TOO_OFTEN: ErrorFacts = row(
+    429,
+    "rate_limited",
+    "http_request_denied",
+    ExchangeOutcome::ClientError,
+    "This client asks more often than it may; try again later.",
+);
+const THROTTLED: ErrorFacts = ErrorFacts {
+    label: "throttled",
+    advice: "The upstream turns requests away and is asked less for a while; try again later.",
+    ..BEHIND
+};
 const BEHIND: ErrorFacts = row(
     503,
     "queued_behind",
@@ -376,6 +375,7 @@ impl ProxyError {
             Self::Shed { .. } => SHED,
             Self::Overloaded { .. } => OVERLOADED,
             Self::Throttled { .. } => THROTTLED,
+            Self::TooOften { limit, .. } => ErrorFacts { retry_after: Some(limit.wait), ..TOO_OFTEN },
             Self::Behind { .. } => BEHIND,
             Self::NotQueued { why: NotQueued::Full, .. } => OUTBOX_FULL,
             Self::NotQueued { why: NotQueued::NotDurable, .. } => NOT_DURABLE,
@@ -473,6 +473,7 @@ mod tests {
             SHED,
             OVERLOADED,
             THROTTLED,
+            TOO_OFTEN,
             FULL,
             SHARE,
             TUNNELS,

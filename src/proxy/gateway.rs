@@ -158,6 +158,7 @@ impl Gateway<'_> {
         if let Some(directives) = directives {
             heed(directives, &route, head)?;
         }
+        often(&route, head, exchange)?;
         self.enter(&route, head, exchange)?;
         self.in_turn(&route, head, exchange)?;
         self.room(&route, head, exchange)?;
@@ -251,6 +252,17 @@ fn heed(directives: &Directives, route: &RouteEntry, head: &RequestHead) -> Resu
             if given { Err(ProxyError::Degraded { route: name.clone(), level }) } else { Ok(()) }
         }
     }
+}
+
+/// Does the client ask more often than its route lets it? A replay is no client's.
+fn often(route: &RouteEntry, head: &RequestHead, exchange: &Exchange) -> Result<(), ProxyError> {
+    let Some(rates) = route.rates.as_ref().filter(|_| !exchange.replays) else { return Ok(()) };
+    let key = rates.header().and_then(|name| head.forwarded(name.as_bytes()).next());
+    let asked = match key {
+        Some(key) => rates.asks(&key, exchange.started),
+        None => rates.asks(&Party::client(exchange.client), exchange.started),
+    };
+    asked.map_err(|limit| ProxyError::TooOften { route: route.config.name.clone(), limit })
 }
 
 fn target<'a>(head: &'a RequestHead, exchange: &Exchange) -> Target<'a> {

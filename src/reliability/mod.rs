@@ -26,6 +26,7 @@ pub mod outlier;
 pub mod overload;
 pub mod party;
 pub mod payment;
+pub mod rate_limit;
 pub mod reach;
 pub mod readings;
 pub mod recovery;

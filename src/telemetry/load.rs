@@ -68,6 +68,33 @@ impl ThrottleSeries {
     }
 }
 
+/// The numbers of a route whose clients may ask so often and no more.
+#[derive(Debug, Default)]
+pub struct RateLimitSeries {
+    /// Requests refused since the start.
+    pub refused: AtomicU64,
+    /// Requests that went on in shadow and would have been refused.
+    pub shadow_refused: AtomicU64,
+}
+
+/// The families of all routes that have refused somebody for asking too often, or would have.
+pub(super) fn rate_limits<'a>(all: impl Iterator<Item = (&'a str, &'a RateLimitSeries)>) -> [Family; 2] {
+    let mut refused =
+        Family::counter("strop_rate_limited_total", "Requests refused because their client asked too often.");
+    let mut shadow = Family::counter(
+        "strop_rate_limit_shadow_refused_total",
+        "Requests that went on in shadow and that a rate limit would have refused.",
+    );
+    for (route, limit) in all {
+        let counts = [&limit.refused, &limit.shadow_refused].map(|count| count.load(Ordering::Relaxed));
+        if counts.iter().sum::<u64>() > 0 {
+            refused.count(&[("route", route)], counts[0]);
+            shadow.count(&[("route", route)], counts[1]);
+        }
+    }
+    [refused, shadow]
+}
+
 /// The families of all that may be asked less.
 pub(super) fn throttles<'a>(all: impl Iterator<Item = (&'a str, &'a ThrottleSeries)>) -> [Family; 3] {
     let mut chance = Family::gauge(

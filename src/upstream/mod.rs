@@ -16,6 +16,7 @@ mod looks;
 pub mod operations;
 pub mod permit;
 pub mod pool;
+pub mod rates;
 pub mod registry;
 mod removed;
 pub mod renewal;
@@ -100,6 +101,8 @@ pub struct RouteEntry {
     pub logged: Box<[u8]>,
     /// Writes without an idempotency key get one.
     pub injects_keys: bool,
+    /// How often its clients have asked, where that is limited.
+    pub rates: Option<Arc<rates::RateLimiter>>,
     /// What is under way of it, where it comes from the ingress.
     pub load: Option<Arc<load::RouteLoad>>,
     /// Its fingerprint; see [`Party`](crate::reliability::party::Party).

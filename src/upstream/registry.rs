@@ -14,6 +14,7 @@ use super::gate::Gate;
 use super::guard::Listeners;
 use super::load::Load;
 use super::operations::Operations;
+use super::rates::RateLimiters;
 use super::removed::Removed;
 use super::resolve;
 use super::routes::{self, RouteTemplates};
@@ -100,6 +101,7 @@ pub struct Registry {
     unlisted: UnlistedHosts,
     listeners: Arc<Listeners>,
     removed: Removed,
+    rates: RateLimiters,
 }
 
 /// Upstreams that need a look-up and a check task: new ones and changed ones.
@@ -126,6 +128,7 @@ impl Registry {
             unlisted: UnlistedHosts::default(),
             listeners: Arc::default(),
             removed: Removed::default(),
+            rates: RateLimiters::default(),
         });
         let fresh = registry.reconcile(config, clock::instant());
         (registry, fresh)
@@ -276,6 +279,8 @@ impl Registry {
         self.telemetry.show_as(&series, route.http_route().as_deref());
         let logged = line::way(route.name.as_str(), upstream.config.name.as_str());
         let load = upstream.load.as_ref().filter(|_| direction == Direction::Ingress);
+        let limiter = |policy| self.rates.of(&route.name, policy, &series.rate_limit, clock::instant());
+        let rates = route.rate_limit.as_ref().map(limiter);
         let injects = |keys: &KeyPolicy| route.inject_key.unwrap_or(keys.inject);
         Arc::new(RouteEntry {
             config: Arc::clone(route),
@@ -285,6 +290,7 @@ impl Registry {
             logged,
             injects_keys: upstream.config.keys.as_ref().is_some_and(injects),
             load: load.map(|load| load.route(&route.name)),
+            rates,
             fingerprint: Party::named(route.name.as_str()),
         })
     }

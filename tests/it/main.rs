@@ -113,6 +113,7 @@ mod pauses;
 /// Streams on which nobody has anything to say stay.
 mod quiet;
 /// Plans act on an incident step by step, and call people when nothing helps.
+mod rate_limit;
 mod recovery;
 /// A saved file is in force at once and loses nothing.
 mod reload;
