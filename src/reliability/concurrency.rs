@@ -19,6 +19,7 @@
 //!   and nothing is the matter then. In a queue even the fastest waits.
 //! * While ever more are under way, answers tell of the queue that there was when they were asked for; so they are compared with
 //!   what was in flight then.
+//! * A route with fewer than ten answers in a window waits as the others do.
 //! * Weighed by answers a second, a slow route says little, and its requests in flight are useful, not queued.
 //! * It begins at the most, not at 20: what has not been seen to be too much is let through.
 //! * It shrinks only while the upstream is seen to be behind: requests are being refused, or those in flight have grown in each of
@@ -116,6 +117,13 @@ pub struct RouteWindow {
     pub samples: u64,
     /// The fastest of them.
     pub fastest: Option<Duration>,
+}
+
+impl RouteWindow {
+    /// The fastest answer in seconds, where there are enough to tell.
+    fn fresh(&self) -> Option<f64> {
+        self.fastest.filter(|_| self.samples >= SAMPLES).map(|fastest| fastest.as_secs_f64())
+    }
 }
 
 /// What a window has shown of the upstream.
@@ -261,18 +269,14 @@ impl Gradient {
 
     fn flow(&self, took: Duration, routes: &[(RouteWindow, &mut Baseline)]) -> Flow {
         let seconds = took.as_secs_f64().max(1e-3);
+        let common = common_wait(routes);
         let (mut queued, mut needed, mut ago) = (0.0, 0.0, 0.0);
-        for (seen, baseline) in routes {
-            // What has not told enough yet says nothing; see `hear`.
-            let fastest = seen.fastest.filter(|_| seen.samples >= SAMPLES);
-            let short = fastest.map_or(baseline.short, |fastest| fastest.as_secs_f64());
+        for (seen, baseline) in routes.iter().filter(|(_, baseline)| baseline.windows > 0.0) {
             let rate = seen.left as f64 / seconds;
-            if baseline.windows > 0.0 {
-                let waits = rate * (short - baseline.long).max(0.0);
-                queued += waits;
-                ago += waits * short;
-                needed += rate * baseline.long;
-            }
+            let wait = seen.fresh().map_or(common, |short| (short - baseline.long).max(0.0));
+            queued += rate * wait;
+            ago += rate * wait * (baseline.long + wait);
+            needed += rate * baseline.long;
         }
         let then = self.before(if queued > 0.0 { ago / queued / seconds } else { 0.0 });
         let useful = (then - queued).max(needed).max(0.0);
@@ -313,6 +317,19 @@ impl Gradient {
         }
         true
     }
+}
+
+/// Seconds that requests wait for others, as the routes show it that have answered enough in this window: the others, which are
+/// seldom asked for, wait in the same queue.
+fn common_wait(routes: &[(RouteWindow, &mut Baseline)]) -> f64 {
+    let (mut answers, mut waits) = (0.0, 0.0);
+    for (seen, baseline) in routes.iter().filter(|(_, baseline)| baseline.windows > 0.0) {
+        if let Some(short) = seen.fresh() {
+            answers += seen.left as f64;
+            waits += seen.left as f64 * (short - baseline.long).max(0.0);
+        }
+    }
+    if answers > 0.0 { waits / answers } else { 0.0 }
 }
 
 /// What the requests in flight are.
