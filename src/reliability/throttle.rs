@@ -163,14 +163,14 @@ mod tests {
     fn lives(asked: &[u64], takes: impl Fn(usize) -> u64) -> Vec<(u64, u64)> {
         let start = Instant::now();
         let (mut window, mut refusing) = (ThrottleWindow::new(start), 0.0);
-        let mut second = |(at, asked): (usize, &u64)| {
+        let second = |(at, asked): (usize, &u64)| {
             let refused = (*asked as f64 * refusing) as u64;
             let sent = asked - refused;
             let now = start + Duration::from_secs(at as u64);
             refusing = chance(window.count(counts(*asked, sent.min(takes(at))), now), 2.0);
             (sent, refused)
         };
-        asked.iter().enumerate().map(|each| second(each)).collect()
+        asked.iter().enumerate().map(second).collect()
     }
 
     proptest! {
