@@ -32,6 +32,7 @@
 //! | an admin endpoint | `admin::router`, its handler beside its neighbours in [`admin`], closed sets in `admin::words` |
 //! | an order that somebody gives | the same, and `admin::texts` for its longest texts; of an incident: `Command` in [`reliability::engine`] |
 //! | what the client sees on failure | [`proxy::reply`]; where a route has a fallback, [`degrade::canned`]; kept answers, [`degrade::stale`] |
+//! | which requests are too many | [`reliability::concurrency`] (behind the ingress), [`reliability::throttle`] (for an upstream), [`reliability::rate_limit`] (of a client); held in [`upstream::load`], [`upstream::throttle`], [`upstream::rates`] |
 //! | which writes are queued, and when they are sent | [`reliability::outbox`]; on disk: [`degrade::outbox`]; put there and sent: `proxy::queueing`, [`proxy::replay`] |
 //! | what a degradation level means | [`reliability::degradation`]; held in [`degrade::levels`], ordered through `control::degradation` |
 //! | a table, or what is kept how long | `store::tables`, a file each |

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 
 use super::Admin;
-use super::contract::{Breaker, EndpointView, UpstreamView, Upstreams};
+use super::contract::{Breaker, ConcurrencyView, EndpointView, ThrottleView, UpstreamView, Upstreams};
 use super::dependencies;
 use super::error::ApiError;
 use super::observed::{Observed, Provenance};
@@ -44,6 +44,8 @@ pub(super) fn view(upstream: &Upstream, moment: Moment) -> UpstreamView {
         retries: retries.iter().sum(),
         retries_by_reason: RetryReason::ALL.map(RetryReason::label).into_iter().zip(retries).collect(),
         retries_denied: upstream.series.retries_denied(),
+        concurrency: ConcurrencyView::of(&upstream.series.load),
+        throttle: ThrottleView::of(&upstream.series.throttle),
         breaker: Breaker::of(upstream, moment),
     }
 }

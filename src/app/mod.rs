@@ -128,7 +128,7 @@ impl App {
         );
         tasks.spawn("memory", memory.run(Arc::clone(&registry)));
         tasks.spawn("admin", crate::admin::serve(admin, admin_listener, probes, drain.clone()));
-        tasks.spawn("seconds", periodic::seconds(registry, Arc::clone(&telemetry), shown, drain.clone()));
+        periodic::begin(&tasks, (&registry, &telemetry), shown, &drain);
         tasks.spawn("hangups", periodic::hangups(Arc::clone(&reloader), start.hangups, drain));
         for (name, address) in &addresses {
             Event::Listening { listener: name, address: &address.to_string() }.tell();

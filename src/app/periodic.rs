@@ -8,14 +8,26 @@ use crate::config::reload::{ReloadCause, Reloader};
 use crate::control::Own;
 use crate::net::tls;
 use crate::runtime::drain::Drain;
+use crate::runtime::tasks::Tasks;
 use crate::runtime::{clock, fds, pauses, signals};
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::{Event, ProcessEvent};
 use crate::upstream::health;
 use crate::upstream::registry::{Registry, World};
 
+/// Begins what is done once a second, and the looks at what is under way.
+pub(super) fn begin(
+    tasks: &Tasks,
+    (registry, telemetry): (&Arc<Registry>, &Arc<Telemetry>),
+    shown: (Vec<(String, tls::Server)>, Own),
+    drain: &Drain,
+) {
+    tasks.spawn("loads", loads(Arc::clone(registry), drain.clone()));
+    tasks.spawn("seconds", seconds(Arc::clone(registry), Arc::clone(telemetry), shown, drain.clone()));
+}
+
 /// What is done once a second: windows turn, breakers look at the time, certificates and descriptors are looked at.
-pub(super) async fn seconds(
+async fn seconds(
     registry: Arc<Registry>,
     telemetry: Arc<Telemetry>,
     (servers, own): (Vec<(String, tls::Server)>, Own),
@@ -48,6 +60,17 @@ pub(super) async fn seconds(
         if tick % 10 == 0 {
             looks.begin(&registry);
             look_at_descriptors();
+        }
+    }
+}
+
+/// Looks at what is under way to the upstreams behind the ingress, while that is limited.
+async fn loads(registry: Arc<Registry>, drain: Drain) {
+    loop {
+        let wait = registry.look_at_loads(clock::instant());
+        tokio::select! {
+            () = drain.requested() => return,
+            () = tokio::time::sleep(wait) => {}
         }
     }
 }

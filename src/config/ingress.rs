@@ -7,10 +7,12 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::concurrency::ConcurrencyFile;
 use super::limits::{ClientLimits, LimitsFile};
 use super::problem::Part;
 use super::word::{OneOf, words};
 use crate::names::UpstreamName;
+use crate::reliability::concurrency::ConcurrencyPolicy;
 use crate::units::Text;
 
 /// The table `[ingress]` as the operator writes it.
@@ -35,6 +37,8 @@ pub struct IngressFile {
     pub tls: Option<ServerTlsFile>,
     /// What one client may ask.
     pub limits: LimitsFile,
+    /// How many requests may be under way at once.
+    pub concurrency: ConcurrencyFile,
 }
 
 impl Default for IngressFile {
@@ -48,6 +52,7 @@ impl Default for IngressFile {
             claim_sre_api: false,
             tls: None,
             limits: LimitsFile::default(),
+            concurrency: ConcurrencyFile::default(),
         }
     }
 }
@@ -112,6 +117,8 @@ pub struct Ingress {
     pub claim_sre_api: bool,
     /// What one client may ask of this listener; new connections are held to it.
     pub limits: Arc<ClientLimits>,
+    /// How many requests each upstream behind the ingress may have under way.
+    pub concurrency: ConcurrencyPolicy,
 }
 
 /// Certificate and key files, read again when they change.
@@ -144,6 +151,7 @@ impl IngressFile {
             ambiguous: self.ambiguous.0,
             claim_sre_api: self.claim_sre_api,
             limits: Arc::new(self.limits.check(at.part("limits"))),
+            concurrency: self.concurrency.check(at.part("concurrency")),
         })
     }
 }

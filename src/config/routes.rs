@@ -11,6 +11,7 @@ use super::fallback::{Fallback, FallbackFile};
 use super::hosts::{self, Wild};
 use super::latency::{Latency, LatencyFile, Measured, RouteLatencyFile};
 use super::problem::{Collector, Part};
+use super::rate_limit::RateLimitFile;
 use super::stale::{StaleFile, StalePolicy};
 use super::timeouts::{Timeouts, TimeoutsFile};
 use super::word::OneOf;
@@ -18,6 +19,7 @@ use crate::message::path::normal;
 use crate::message::templates::{TemplateError, Templates};
 use crate::names::{RouteName, UpstreamName};
 use crate::reliability::degradation::RouteClass;
+use crate::reliability::rate_limit::RateLimitPolicy;
 use crate::units::{Size, Text};
 
 /// The route of requests that no other route takes.
@@ -49,6 +51,8 @@ pub struct RouteFile {
     pub fallback: Option<FallbackFile>,
     /// The last answers stand in where the upstream fails; absent: none is kept.
     pub stale: Option<StaleFile>,
+    /// How often one client may ask; absent: as often as it likes.
+    pub rate_limit: Option<RateLimitFile>,
     /// Which requests a degradation level gives up first.
     pub class: OneOf<RouteClass>,
 }
@@ -75,6 +79,8 @@ pub struct Route {
     pub fallback: Option<Fallback>,
     /// What is kept of its answers, to stand in where the upstream fails; `None`: nothing.
     pub stale: Option<StalePolicy>,
+    /// How often one client may ask; `None`: as often as it likes.
+    pub rate_limit: Option<RateLimitPolicy>,
     /// Which requests a degradation level gives up first.
     pub class: RouteClass,
 }
@@ -166,6 +172,7 @@ impl RouteFile {
             inject_key: self.inject_key,
             fallback: self.fallback.as_ref().map(|fallback| fallback.check(at.part("fallback"))),
             stale: self.stale.as_ref().map(|stale| stale.check(at.part("stale"))),
+            rate_limit: self.rate_limit.as_ref().map(|limit| limit.check(at.part("rate_limit"))),
             class: self.class.0,
             name: name?,
             upstream: upstream?,
@@ -269,6 +276,7 @@ fn built_in(name: &str, prefix: &str, upstream: &UpstreamName, latency: Option<M
         inject_key: None,
         fallback: None,
         stale: None,
+        rate_limit: None,
         class: RouteClass::Normal,
     }
 }

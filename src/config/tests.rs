@@ -81,6 +81,7 @@ fn everything(dir: &std::path::Path) -> String {
             latency = {{ until = "off" }}
             fallback = {{ status = 200, body = "{{}}" }}
             stale = {{ for = "5m" }}
+            rate_limit = {{ requests = 100, header = "x-api-key" }}
             [upstreams.backend]
             endpoints = ["127.0.0.1:8001", "db.:80"]
             health = {{ path = "/healthz" }}

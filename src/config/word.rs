@@ -165,6 +165,7 @@ mod tests {
     use crate::config::recovery::HookSignal;
     use crate::config::upstream::Protocol;
     use crate::config::upstream::vendor::Preset;
+    use crate::reliability::concurrency::AdmissionMode;
     use crate::reliability::degradation::RouteClass;
     use crate::reliability::recovery::{Action, RecoveryMode, StepMode};
 
@@ -195,6 +196,7 @@ mod tests {
         read_back::<HookSignal>();
         read_back::<Ambiguous>();
         read_back::<RouteClass>();
+        read_back::<AdmissionMode>();
         assert!(Mode::ALL.iter().all(|mode| mode.word() == mode.label()));
         assert!(Severity::ALL.iter().all(|severity| severity.word() == severity.label()));
         let rules: Vec<Rule> = Rule::WORDS.iter().map(|(rule, ..)| *rule).collect();

@@ -95,6 +95,8 @@ impl<'a> AttemptLoop<'a> {
             let counts_as = self.counts_as(&mut answer).await;
             let endpoint = met.endpoint.take().unwrap_or_else(|| Arc::clone(&open.endpoint));
             let verdict = self.verdict(&answer, counts_as, &met, (open.began, at));
+            let status = answer.is_ok().then_some(counts_as);
+            self.route.upstream.throttle.ended(self.worker.number, verdict, status);
             let mut ended = self.ended(endpoint, verdict, met.reused, open.began, at);
             ended.unconnected = matches!(answer, Err(ProxyError::Connect { .. }));
             open = match answer {
@@ -144,6 +146,11 @@ impl<'a> AttemptLoop<'a> {
         ask: impl Fn() -> PermitRequest,
     ) -> Result<OpenAttempt<'a>, ProxyError> {
         let permits = self.admit(now, ask)?;
+        let upstream = &self.route.upstream;
+        // What the breaker wants to know is always asked.
+        if !permits.is_probe() && upstream.throttle.refuses(self.worker.number, || self.worker.draw()) {
+            return Err(ProxyError::Throttled { upstream: upstream.config.name.clone() });
+        }
         self.begin(exchange, permits, retry::Attempts::default(), now)
     }
 

@@ -16,6 +16,7 @@ use crate::reliability::retry::{self, Sent};
 use crate::reliability::verdict::{BadReason, Failure, Inconclusive};
 use crate::upstream::local;
 use crate::upstream::pool::ConnectError;
+use crate::upstream::rates::TooOften;
 
 /// BadReason the client does not get the upstream's answer.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +98,15 @@ pub enum ProxyError {
     /// The degradation level gives up the class of the route.
     #[error("{route} is given up at degradation level {level}")]
     Shed { route: RouteName, level: u8 },
+    /// As many requests are under way to the upstream as it keeps up with.
+    #[error("{upstream} has as many requests under way as it keeps up with ({limit} of all classes)")]
+    Overloaded { upstream: UpstreamName, limit: u32 },
+    /// Its client asks more often than it may.
+    #[error("a client of {route} asks more often than {} times in {:?}", limit.requests, limit.per)]
+    TooOften { route: RouteName, limit: TooOften },
+    /// The upstream turns requests away and is asked less.
+    #[error("{upstream} turns requests away and is asked less for a while")]
+    Throttled { upstream: UpstreamName },
     /// Earlier writes of the same order are still queued.
     #[error("earlier writes of the same order to {upstream} are still queued")]
     Behind { upstream: UpstreamName },
@@ -225,6 +235,9 @@ impl ProxyError {
             | Self::Refused { .. }
             | Self::Degraded { .. }
             | Self::Shed { .. }
+            | Self::Overloaded { .. }
+            | Self::Throttled { .. }
+            | Self::TooOften { .. }
             | Self::Behind { .. }
             | Self::NotQueued { .. }
             | Self::NoMemory
@@ -252,6 +265,9 @@ impl ProxyError {
             | Self::NoMemory
             | Self::Degraded { .. }
             | Self::Shed { .. }
+            | Self::Overloaded { .. }
+            | Self::Throttled { .. }
+            | Self::TooOften { .. }
             | Self::Behind { .. }
             | Self::NotQueued { .. } => Sent::Nothing,
             Self::Broken { sent, .. } => *sent,

@@ -17,9 +17,11 @@ use crate::telemetry::access::AccessLine;
 use crate::telemetry::labels::StandIn;
 use crate::telemetry::series::{ExchangeOutcome, Finished};
 use crate::upstream::endpoint::EndpointState;
+use crate::upstream::load::InFlight;
 use crate::upstream::shares::ShareHeld;
 use crate::upstream::{ConnectionSlot, RouteEntry};
 
+use super::error::{Exhausted, ProxyError};
 use super::worker::Worker;
 
 /// What an exchange has to tell at its end.
@@ -55,6 +57,8 @@ pub struct Exchange {
     pub tried: Vec<Arc<EndpointState>>,
     /// Its place among those of the same upstream.
     pub held: Option<ShareHeld>,
+    /// Its place among those that wait for their answer.
+    pub in_flight: Option<InFlight>,
     /// What it may become.
     pub tunnel: Option<ConnectionSlot>,
     /// It is the replay of a queued write.
@@ -122,6 +126,7 @@ impl Exchange {
             endpoint: None,
             tried: Vec::new(),
             held: None,
+            in_flight: None,
             tunnel: None,
             replays: false,
             reached: false,
@@ -144,6 +149,11 @@ impl Exchange {
 
     /// The upstream's final head is there.
     pub fn answered(&mut self, status: u16, now: Instant) {
+        if let Some(place) = self.in_flight.take() {
+            // An error may come fast, and what was sent again took as long as all of its attempts.
+            let tells = status < 500 && self.attempts == 1;
+            place.answered(tells.then(|| now.saturating_duration_since(self.started)));
+        }
         self.headed(status, now);
         self.first_byte = self.headed;
     }
@@ -167,8 +177,13 @@ impl Exchange {
     }
 
     /// The answer is ours.
-    pub fn refused(&mut self, error: &super::error::ProxyError, now: Instant) {
+    pub fn refused(&mut self, error: &ProxyError, now: Instant) {
         let facts = error.facts();
+        if let (Some(place), ProxyError::Full { room: Exhausted::Connections, .. }) =
+            (self.in_flight.take(), error)
+        {
+            place.found_none();
+        }
         self.headed(facts.status, now);
         self.reason = Some(facts.label);
         self.outcome = facts.outcome;

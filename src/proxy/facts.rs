@@ -175,6 +175,23 @@ const DEGRADED: ErrorFacts = row(
 .later()
 .unanswered();
 const SHED: ErrorFacts = ErrorFacts { label: "shed", ..DEGRADED };
+const OVERLOADED: ErrorFacts = ErrorFacts {
+    label: "overloaded",
+    advice: "More is asked of this service than it can answer; try again later.",
+    ..FULL
+};
+const TOO_OFTEN: ErrorFacts = row(
+    429,
+    "rate_limited",
+    "http_request_denied",
+    ExchangeOutcome::ClientError,
+    "This client asks more often than it may; try again later.",
+);
+const THROTTLED: ErrorFacts = ErrorFacts {
+    label: "throttled",
+    advice: "The upstream turns requests away and is asked less for a while; try again later.",
+    ..BEHIND
+};
 const BEHIND: ErrorFacts = row(
     503,
     "queued_behind",
@@ -307,6 +324,22 @@ const CLIENT_GONE: ErrorFacts = row(
     "The request was not completed.",
 );
 
+const fn full(room: Exhausted) -> ErrorFacts {
+    match room {
+        Exhausted::Connections => FULL,
+        Exhausted::Share => SHARE,
+        Exhausted::Tunnels => TUNNELS,
+    }
+}
+
+const fn unconnected(why: BadReason) -> ErrorFacts {
+    match why {
+        BadReason::Tls => TLS,
+        BadReason::Timeout => CONNECT_TIMEOUT,
+        BadReason::Connect | BadReason::Reset | BadReason::Status | BadReason::Protocol => CONNECT,
+    }
+}
+
 impl ProxyError {
     /// All that depends on which error it is, in one row.
     pub fn facts(&self) -> ErrorFacts {
@@ -340,18 +373,17 @@ impl ProxyError {
             }
             Self::Degraded { .. } => DEGRADED,
             Self::Shed { .. } => SHED,
+            Self::Overloaded { .. } => OVERLOADED,
+            Self::Throttled { .. } => THROTTLED,
+            Self::TooOften { limit, .. } => ErrorFacts { retry_after: Some(limit.wait), ..TOO_OFTEN },
             Self::Behind { .. } => BEHIND,
             Self::NotQueued { why: NotQueued::Full, .. } => OUTBOX_FULL,
             Self::NotQueued { why: NotQueued::NotDurable, .. } => NOT_DURABLE,
-            Self::Full { room: Exhausted::Connections, .. } => FULL,
-            Self::Full { room: Exhausted::Share, .. } => SHARE,
-            Self::Full { room: Exhausted::Tunnels, .. } => TUNNELS,
+            Self::Full { room, .. } => full(*room),
             Self::NoUpgrade { .. } => NO_UPGRADE,
             Self::NoMemory => NO_MEMORY,
             Self::NoAddress { .. } => NO_ADDRESS,
-            Self::Connect { why: BadReason::Tls, .. } => TLS,
-            Self::Connect { why: BadReason::Timeout, .. } => CONNECT_TIMEOUT,
-            Self::Connect { .. } => CONNECT,
+            Self::Connect { why, .. } => unconnected(*why),
             Self::Deadline { .. } => DEADLINE,
             Self::Broken { .. } => BROKEN,
             Self::HeadTooLong { .. } => HEAD_TOO_LONG,
@@ -439,6 +471,9 @@ mod tests {
             REFUSED,
             DEGRADED,
             SHED,
+            OVERLOADED,
+            THROTTLED,
+            TOO_OFTEN,
             FULL,
             SHARE,
             TUNNELS,

@@ -29,6 +29,7 @@ use crate::reliability::party::Party;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::telemetry::labels::StandIn;
+use crate::upstream::load::TooMany;
 use crate::upstream::{RouteEntry, Upstream};
 
 /// Carries the exchanges of one worker.
@@ -157,6 +158,8 @@ impl Gateway<'_> {
         if let Some(directives) = directives {
             heed(directives, &route, head)?;
         }
+        often(&route, head, exchange)?;
+        self.enter(&route, head, exchange)?;
         self.in_turn(&route, head, exchange)?;
         self.room(&route, head, exchange)?;
         let span = self.0.draw().max(1).to_be_bytes();
@@ -186,6 +189,22 @@ impl Gateway<'_> {
             && !fields::has_test_key(&head.store);
         let attempts = AttemptLoop { pays, ..AttemptLoop::new(self.0, &route, operation, waiting, exchange) };
         attempts.run(&mut call, exchange, timer).await
+    }
+
+    /// Does the upstream keep up with one more? What becomes a tunnel has no answer to wait for, and a replay is paced.
+    fn enter(
+        self,
+        route: &RouteEntry,
+        head: &RequestHead,
+        exchange: &mut Exchange,
+    ) -> Result<(), ProxyError> {
+        let Some(load) = route.load.as_ref().filter(|_| !head.wants_upgrade && !exchange.replays) else {
+            return Ok(());
+        };
+        exchange.in_flight = load.enter(self.0.number, route.config.class).map_err(|TooMany { limit }| {
+            ProxyError::Overloaded { upstream: route.upstream.config.name.clone(), limit }
+        })?;
+        Ok(())
     }
 
     /// Is there room for one more exchange of this client, and for what it may become?
@@ -233,6 +252,17 @@ fn heed(directives: &Directives, route: &RouteEntry, head: &RequestHead) -> Resu
             if given { Err(ProxyError::Degraded { route: name.clone(), level }) } else { Ok(()) }
         }
     }
+}
+
+/// Does the client ask more often than its route lets it? A replay is no client's.
+fn often(route: &RouteEntry, head: &RequestHead, exchange: &Exchange) -> Result<(), ProxyError> {
+    let Some(rates) = route.rates.as_ref().filter(|_| !exchange.replays) else { return Ok(()) };
+    let key = rates.header().and_then(|name| head.forwarded(name.as_bytes()).next());
+    let asked = match key {
+        Some(key) => rates.asks(&key, exchange.started),
+        None => rates.asks(&Party::client(exchange.client), exchange.started),
+    };
+    asked.map_err(|limit| ProxyError::TooOften { route: route.config.name.clone(), limit })
 }
 
 fn target<'a>(head: &'a RequestHead, exchange: &Exchange) -> Target<'a> {

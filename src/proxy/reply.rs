@@ -10,6 +10,7 @@ use super::facts::ErrorFacts;
 use crate::config::{RefusalTemplate, RefusalValues};
 use crate::message::body::Body;
 use crate::message::head::{Framing, HeadStore, Method, ResponseHead};
+use crate::upstream::rates::TooOften;
 
 /// The answer to an exchange that failed, to a client of an upstream whose clients read `own`. `request_id` goes into the
 /// body, so that a user can quote it.
@@ -34,8 +35,11 @@ pub fn of(
     head.store.push(b"cache-control", b"no-store");
     head.store.push(b"x-strop-reason", facts.label.as_bytes());
     // A single failure may well be repeated; what is held back is better not asked again by itself.
-    if let (ProxyError::Refused { .. }, Some(own)) = (error, own) {
+    if let (ProxyError::Refused { .. } | ProxyError::Throttled { .. }, Some(own)) = (error, own) {
         own.do_not_retry.iter().for_each(|(name, value)| head.store.push(name.as_bytes(), value.as_bytes()));
+    }
+    if let ProxyError::TooOften { limit, .. } = error {
+        rate_limited(&mut head, limit);
     }
     framed(&mut head, &facts);
     let body = Body::of_own(&mut head, Bytes::from(body), asked);
@@ -57,6 +61,14 @@ fn problem(facts: &ErrorFacts, request_id: &str) -> String {
         "request_id": request_id,
     })
     .to_string()
+}
+
+/// How often the client may ask, and when again (draft-ietf-httpapi-ratelimit-headers-10).
+fn rate_limited(head: &mut ResponseHead, limit: &TooOften) {
+    let TooOften { requests, per, wait } = limit;
+    let wait = wait.as_millis().div_ceil(1_000).max(1);
+    head.store.push(b"ratelimit-policy", format!("\"client\";q={requests};w={}", per.as_secs()).as_bytes());
+    head.store.push(b"ratelimit", format!("\"client\";r=0;t={wait}").as_bytes());
 }
 
 /// What is said to proxies and to the connection.

@@ -109,6 +109,8 @@ pub enum UpstreamEvent<'a> {
     EndpointReturned { upstream: &'a str, endpoint: &'a str },
     LeadsBack { upstream: &'a str, address: &'a str },
     PassedBy { upstream: &'a str, address: &'a str },
+    Overloaded { upstream: &'a str, limit: u32, in_flight: u32, mode: &'a str },
+    Relieved { upstream: &'a str, refused: u64 },
 }
 
 impl UpstreamEvent<'_> {
@@ -137,6 +139,12 @@ impl UpstreamEvent<'_> {
                     address,
                     "the address is a listener of this very process, requests would go round in circles: it is not called"
                 );
+            }
+            Self::Overloaded { upstream, limit, in_flight, mode } => {
+                warn!(upstream, limit, in_flight, mode, "more requests than the upstream keeps up with");
+            }
+            Self::Relieved { upstream, refused } => {
+                info!(component = RECOVERY, upstream, refused, "the upstream keeps up again");
             }
             Self::PassedBy { upstream, address } => {
                 warn!(

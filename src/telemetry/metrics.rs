@@ -14,6 +14,7 @@ use super::Telemetry;
 use super::exposer::Exposition;
 use super::family::Family;
 use super::labels::{Direction, ExchangeOutcome, status_label};
+use super::load;
 use super::series::{Series, StandInKey};
 use super::totals::MS_BOUNDS;
 
@@ -46,6 +47,7 @@ impl Collector for MetricSource {
         let mut families = exchanges(&telemetry.all_series());
         families.extend(otel_exchanges(&telemetry.all_series()));
         families.push(stand_ins(&telemetry.all_series()));
+        families.extend(rate_limits(&telemetry.all_series()));
         let of_upstreams = super::upstream_families::families(&telemetry.all_upstreams());
         families.extend(of_upstreams.into_iter().map(Family::done));
         families.extend(process(&telemetry));
@@ -100,6 +102,12 @@ fn exchanges(all: &[Arc<Series>]) -> Vec<MetricFamily> {
         bytes.count(&[base[0], base[1], ("direction", "sent")], totals.bytes_out);
     }
     [ms, requests, outcomes, slow, bytes].map(Family::done).into()
+}
+
+/// Requests of clients that asked too often.
+fn rate_limits(all: &[Arc<Series>]) -> impl Iterator<Item = MetricFamily> {
+    let routes = all.iter().map(|series| (series.key.0.as_str(), &*series.rate_limit));
+    load::rate_limits(routes).into_iter().map(Family::done)
 }
 
 /// Answers that something stood in for.

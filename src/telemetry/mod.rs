@@ -15,6 +15,7 @@ pub mod fleet;
 pub mod labels;
 pub mod latency;
 pub mod line;
+pub mod load;
 pub mod logging;
 pub mod metrics;
 pub mod openmetrics;

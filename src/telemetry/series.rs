@@ -11,6 +11,7 @@ use super::cells::CellSum;
 use super::clients::Clients;
 use super::labels::{SeriesKey, StandIn};
 use super::latency::{Interval, LatencyWindow, OverCounts, Recorder, Rolling, Summary};
+use super::load::RateLimitSeries;
 use super::recent::Recent;
 use super::slow::{Slow, Yardstick};
 use crate::reliability::usual;
@@ -47,6 +48,8 @@ pub struct Series {
     shards: Box<[SeriesShard]>,
     rolling: Mutex<RollingWindows>,
     stand_ins: Mutex<Vec<(StandInKey, u64)>>,
+    /// Where its clients may ask so often and no more.
+    pub rate_limit: Arc<RateLimitSeries>,
 }
 
 /// What stood in, why, and as what the exchange is counted: closed sets all of them.
@@ -110,6 +113,7 @@ impl Series {
             shards,
             rolling,
             stand_ins: Mutex::default(),
+            rate_limit: Arc::default(),
         }
     }
 

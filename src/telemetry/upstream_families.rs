@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::breakers::BreakerSeries;
 use super::family::Family;
+use super::load;
 use super::upstreams::{UpstreamSeries, VERDICTS};
 use crate::reliability::breaker::Refusal;
 use crate::reliability::retry::RetryReason;
@@ -18,6 +19,8 @@ pub(super) fn families(all: &[Arc<UpstreamSeries>]) -> Vec<Family> {
     families.extend(breakers(&all_breakers));
     families.extend(shadows(&all_breakers));
     families.extend(tunnels(all));
+    families.extend(load::throttles(all.iter().map(|series| (series.name.as_str(), &*series.throttle))));
+    families.extend(load::families(all.iter().map(|series| (series.name.as_str(), &*series.load))));
     families
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::breakers::BreakerSeries;
+use super::load::{LoadSeries, ThrottleSeries};
 use super::seconds::Seconds;
 use crate::names::UpstreamName;
 use crate::reliability::payment::{Paid, PaymentOutcome};
@@ -119,6 +120,10 @@ pub struct UpstreamSeries {
     pub breaker: Arc<BreakerSeries>,
     /// Open connections, over all workers.
     pub connections: Arc<AtomicUsize>,
+    /// What is under way, where that is limited.
+    pub load: Arc<LoadSeries>,
+    /// How much less it is asked.
+    pub throttle: Arc<ThrottleSeries>,
     attempts: Box<[UpstreamShard]>,
     /// Attempts beyond the first of an exchange, in the order of [`RetryReason::ALL`].
     retries: [AtomicU64; RetryReason::ALL.len()],
@@ -139,6 +144,8 @@ impl UpstreamSeries {
             breaker: Arc::new(BreakerSeries::new(name.text(), workers)),
             name,
             connections: Arc::default(),
+            load: Arc::default(),
+            throttle: Arc::default(),
             attempts: (0..workers.max(1)).map(|_| UpstreamShard::default()).collect(),
             retries: Default::default(),
             retries_denied: AtomicU64::new(0),

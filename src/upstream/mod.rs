@@ -10,10 +10,13 @@ pub mod gate;
 pub mod guard;
 pub mod health;
 pub mod idle;
+pub mod load;
 pub mod local;
+mod looks;
 pub mod operations;
 pub mod permit;
 pub mod pool;
+pub mod rates;
 pub mod registry;
 mod removed;
 pub mod renewal;
@@ -22,6 +25,7 @@ pub mod retries;
 pub mod routes;
 mod shared;
 pub mod shares;
+pub mod throttle;
 pub mod unlisted;
 pub mod witness;
 
@@ -38,7 +42,7 @@ use crate::reliability::outlier::{Ejection, Room};
 use crate::reliability::party::Blame;
 use crate::reliability::retry::RetryReason;
 use crate::reliability::verdict::Verdict;
-use crate::telemetry::event::UpstreamEvent;
+use crate::telemetry::event::{Event, UpstreamEvent};
 use crate::telemetry::series::{Series, UpstreamSeries};
 use crate::units::Written as _;
 use endpoint::EndpointState;
@@ -69,6 +73,10 @@ pub struct Upstream {
     pub tunnels: Arc<AtomicUsize>,
     /// Exchanges by client; `None`: it is not behind the ingress, so nobody shares it.
     pub shares: Option<Arc<shares::Shares>>,
+    /// How much less it is asked.
+    pub throttle: Arc<throttle::Throttle>,
+    /// What is under way and how much may be; `None`: it is not behind the ingress.
+    pub load: Option<Arc<load::Load>>,
     /// Bytes that the kernel keeps of one of its connections each way; `None`: its own measure.
     pub socket: Option<usize>,
     /// Idle connections that it has closed.
@@ -93,6 +101,10 @@ pub struct RouteEntry {
     pub logged: Box<[u8]>,
     /// Writes without an idempotency key get one.
     pub injects_keys: bool,
+    /// How often its clients have asked, where that is limited.
+    pub rates: Option<Arc<rates::RateLimiter>>,
+    /// What is under way of it, where it comes from the ingress.
+    pub load: Option<Arc<load::RouteLoad>>,
     /// Its fingerprint; see [`Party`](crate::reliability::party::Party).
     pub fingerprint: u32,
 }
@@ -263,4 +275,15 @@ fn rank(endpoint: &EndpointState, tried: &[Arc<EndpointState>], now: Instant) ->
 
 fn in_rotation_besides(endpoints: &[Arc<EndpointState>], endpoint: &EndpointState, now: Instant) -> usize {
     endpoints.iter().filter(|other| other.id != endpoint.id && other.is_in_rotation(now)).count()
+}
+
+fn client_tls(wanted: &config::UpstreamConfig) -> Option<tls::TlsClient> {
+    let config = wanted.tls.as_ref()?;
+    match tls::TlsClient::new(config, wanted.protocol) {
+        Ok(client) => Some(client),
+        Err(error) => {
+            Event::TlsUnusable { upstream: wanted.name.as_str(), error: &error.to_string() }.tell();
+            None
+        }
+    }
 }

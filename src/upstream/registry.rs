@@ -12,19 +12,21 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::gate::Gate;
 use super::guard::Listeners;
+use super::load::Load;
 use super::operations::Operations;
+use super::rates::RateLimiters;
 use super::removed::Removed;
 use super::resolve;
 use super::routes::{self, RouteTemplates};
 use super::shares::Shares;
+use super::throttle::Throttle;
 use super::unlisted::UnlistedHosts;
-use super::{RouteEntry, Upstream};
+use super::{RouteEntry, Upstream, client_tls};
 use crate::config::{self, Config, Unlisted};
 use crate::message::host;
 use crate::message::path::normal;
 use crate::names::UpstreamName;
 use crate::net::names::{Resolved, Resolver, Search};
-use crate::net::tls;
 use crate::reliability::degradation::Directives;
 use crate::reliability::idempotency::KeyPolicy;
 use crate::reliability::party::Party;
@@ -99,6 +101,7 @@ pub struct Registry {
     unlisted: UnlistedHosts,
     listeners: Arc<Listeners>,
     removed: Removed,
+    rates: RateLimiters,
 }
 
 /// Upstreams that need a look-up and a check task: new ones and changed ones.
@@ -125,6 +128,7 @@ impl Registry {
             unlisted: UnlistedHosts::default(),
             listeners: Arc::default(),
             removed: Removed::default(),
+            rates: RateLimiters::default(),
         });
         let fresh = registry.reconcile(config, clock::instant());
         (registry, fresh)
@@ -201,6 +205,8 @@ impl Registry {
         let gate = Gate::told(wanted.breaker.clone(), &series.breaker, self.workers, now);
         let operations = Operations::of(wanted, None, &series, self.workers, now);
         let connections = Arc::clone(&series.connections);
+        let load = trusted.then(|| Load::new(&series.load, self.workers));
+        let throttle = Throttle::new(&series.throttle, self.workers);
         Arc::new(Upstream {
             config: Arc::clone(wanted),
             gate,
@@ -213,6 +219,8 @@ impl Registry {
             connections,
             tunnels: Arc::default(),
             shares: Shares::of(wanted, trusted, self.workers, now),
+            load,
+            throttle,
             socket: self.telemetry.memory.socket().filter(|_| trusted),
             closings: Arc::default(),
             retries: Arc::default(),
@@ -244,6 +252,10 @@ impl Registry {
             tunnels: Arc::clone(&old.tunnels),
             shares: Shares::of(wanted, trusted, self.workers, now)
                 .map(|new| old.shares.as_ref().map_or(new, Arc::clone)),
+            throttle: Arc::clone(&old.throttle),
+            load: trusted.then(|| {
+                old.load.as_ref().map_or_else(|| Load::new(&old.series.load, self.workers), Arc::clone)
+            }),
             socket: self.telemetry.memory.socket().filter(|_| trusted),
             retries: Arc::clone(&old.retries),
             // What was seen is measured by what is in force.
@@ -266,6 +278,9 @@ impl Registry {
         let series = self.telemetry.series(&route.name, &upstream.config.name, direction);
         self.telemetry.show_as(&series, route.http_route().as_deref());
         let logged = line::way(route.name.as_str(), upstream.config.name.as_str());
+        let load = upstream.load.as_ref().filter(|_| direction == Direction::Ingress);
+        let limiter = |policy| self.rates.of(&route.name, policy, &series.rate_limit, clock::instant());
+        let rates = route.rate_limit.as_ref().map(limiter);
         let injects = |keys: &KeyPolicy| route.inject_key.unwrap_or(keys.inject);
         Arc::new(RouteEntry {
             config: Arc::clone(route),
@@ -274,6 +289,8 @@ impl Registry {
             timeouts,
             logged,
             injects_keys: upstream.config.keys.as_ref().is_some_and(injects),
+            load: load.map(|load| load.route(&route.name)),
+            rates,
             fingerprint: Party::named(route.name.as_str()),
         })
     }
@@ -354,6 +371,8 @@ impl Registry {
             connections: Arc::clone(&series.connections),
             tunnels: Arc::clone(&self.unlisted.tunnels),
             shares: None,
+            load: None,
+            throttle: Throttle::new(&series.throttle, self.workers),
             socket: None,
             series,
             tls: None,
@@ -373,17 +392,6 @@ impl Registry {
         let world = self.snapshot();
         let listed = world.upstreams.values().find(|upstream| upstream.has_endpoint(endpoint));
         listed.map(Arc::clone).or_else(|| self.unlisted.upstream_of(endpoint))
-    }
-}
-
-fn client_tls(wanted: &config::UpstreamConfig) -> Option<tls::TlsClient> {
-    let config = wanted.tls.as_ref()?;
-    match tls::TlsClient::new(config, wanted.protocol) {
-        Ok(client) => Some(client),
-        Err(error) => {
-            Event::TlsUnusable { upstream: wanted.name.as_str(), error: &error.to_string() }.tell();
-            None
-        }
     }
 }
 

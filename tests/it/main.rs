@@ -40,6 +40,7 @@ mod clocks;
 /// What the command line does and says.
 mod command_line;
 /// What others build on: metric names, the API, the command line. A change here is a change for them.
+mod concurrency;
 mod contract;
 /// Who is late is told so, and nobody else.
 mod deadlines;
@@ -115,6 +116,7 @@ mod pauses;
 mod plans;
 mod quiet;
 /// Plans act on an incident step by step, and call people when nothing helps.
+mod rate_limit;
 mod recovery;
 /// A saved file is in force at once and loses nothing.
 mod reload;
@@ -143,6 +145,7 @@ mod streaming;
 /// A log that nobody reads stops nothing.
 mod telling;
 /// TLS in both roles, HTTP/2 on both sides.
+mod throttle;
 mod tls;
 /// A message is the same whichever version of HTTP carries it.
 mod translated;

@@ -55,13 +55,16 @@ def python() -> str:
 
 @dataclass
 class Backend:
-    """`keep_alive` in whole seconds; `hold` is how long each answer takes; `bad` answers 500 to everything."""
+    """`keep_alive` in whole seconds; `hold` is how long each answer takes, in one of `slots` where
+    there are some, three times as long for the first `cold` seconds (uvicorn, hypercorn); `bad` answers 500 to everything."""
 
     crew: Crew
     scratch: Path
     kind: str
     keep_alive: int = 75
     hold: float = 0.0
+    slots: int = 0
+    cold: float = 0.0
     bad: bool = False
     requests: int = 1_000_000
     http2: bool = False
@@ -82,7 +85,7 @@ class Backend:
         env = {
             **os.environ, "PORT": str(self.port), "NAME": str(self.port), "HOLD": str(self.hold),
             "BAD": "1" if self.bad else "0", "KEEP_ALIVE": str(self.keep_alive), "AGE": str(self.age),
-            "PYTHONPATH": str(APPS), "PYTHONDONTWRITEBYTECODE": "1", "GRPC_VERBOSITY": "NONE",
+            "SLOTS": str(self.slots), "COLD": str(self.cold), "PYTHONPATH": str(APPS), "PYTHONDONTWRITEBYTECODE": "1", "GRPC_VERBOSITY": "NONE",
         }
         place = self.scratch / f"{self.kind}.{self.port}"
         place.mkdir(exist_ok=True)

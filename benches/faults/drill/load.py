@@ -1,4 +1,5 @@
-"""A closed loop of clients in a thread of its own: each sends, waits for the end, thinks, sends again."""
+"""Clients in a thread of their own. A closed loop: each sends, waits for the end, thinks, sends again. An open one: requests are
+due at times that do not depend on answers, and wait for nobody."""
 
 from __future__ import annotations
 
@@ -120,3 +121,54 @@ class Load:
         except OSError:
             return None
         return made
+
+
+@dataclass
+class Stream:
+    """Requests of one kind, `rate` a second, with exponential gaps."""
+
+    ask: Ask
+    rate: float
+
+
+class OpenLoad(Load):
+    """`streams` at once; each request has a connection of its own while it lasts. What is due late is counted from when it was
+    due."""
+
+    def __init__(self, port: int, streams: list[Stream], patience: float = 30.0, seed: int = 1) -> None:
+        self._streams = streams
+        self._idle: list[Connection] = []
+        super().__init__(port, Plan(0, patience=patience, seed=seed))
+
+    async def _all(self) -> None:
+        await asyncio.gather(*(self._stream(stream) for stream in self._streams))
+        for connection in self._idle:
+            connection.close()
+
+    async def _stream(self, stream: Stream) -> None:
+        chance = random.Random(f"{self._plan.seed}/{stream.ask.who}")
+        under_way: set[asyncio.Task[None]] = set()
+        due = time.monotonic()
+        while not self._stopping.is_set() and self.tally.count < MOST:
+            due += chance.expovariate(stream.rate)
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            task = asyncio.create_task(self._one(stream.ask, due))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+        await asyncio.gather(*under_way)
+
+    async def _one(self, ask: Ask, due: float) -> None:
+        connection = None
+        while self._idle and (connection is None or not connection.usable):
+            connection = self._idle.pop()
+        if connection is None or not connection.usable:
+            connection = await self._connected()
+        if connection is None:
+            answer = Answer("refused")
+        else:
+            answer = await connection.exchange(request(ask.method, ask.path, ask.body), self._plan.patience)
+            if connection.usable:
+                self._idle.append(connection)
+        self.tally.outcomes.append(
+            Outcome(due, time.monotonic(), ask.who, ask.method, answer.end, answer.reason, answer.endpoint)
+        )

@@ -40,6 +40,8 @@ class Setting:
     breaker: tuple[tuple[str, str], ...] = ()
     more: str = ""
     front: str = ""
+    # For HAProxy: requests at once for each endpoint, the others queue; 0: all.
+    slots: int = 0
     # A name server, where endpoints are names; `moving`: what they stand for changes.
     names: str = ""
     moving: bool = False
@@ -190,10 +192,13 @@ def _haproxy(setting: Setting) -> dict[str, str]:
         lookup = " resolvers dns init-addr libc,none"
         servers = [f"server-template app{n} 10 {each}{lookup}{spoken}" for n, each in enumerate(setting.endpoints)]
     else:
-        servers = [f"server app{n} {each}{spoken}" for n, each in enumerate(setting.endpoints)]
+        at_once = f" maxconn {setting.slots}" if setting.slots else ""
+        servers = [f"server app{n} {each}{spoken}{at_once}" for n, each in enumerate(setting.endpoints)]
     return {
         "HTTP2": " proto h2" if setting.listener == "h2" else "", "FIRST_BYTE": f"{setting.first_byte}s",
         "SERVERS": "\n    ".join(servers), "RESOLVER": resolver, "GLOBAL": "",
+        # Without it what waits longer than a connection may take is refused.
+        "QUEUE": "timeout queue 250ms" if setting.slots else "",
     }
 
 

@@ -1,6 +1,7 @@
 //! The contract: what the API's answers look like. A field is added, never changed.
 
 pub(in crate::admin) mod incidents;
+mod load;
 pub(in crate::admin) mod moment;
 pub(in crate::admin) mod source;
 
@@ -9,6 +10,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::load::{ConcurrencyView, ThrottleView};
 use self::source::Source;
 use crate::reliability::breaker::{self, BreakerPolicy, BreakerView};
 use crate::runtime::clock::{self, Moment};
@@ -255,6 +257,10 @@ pub struct UpstreamView {
     pub retries_by_reason: std::collections::BTreeMap<&'static str, u64>,
     /// Retries the budget denied.
     pub retries_denied: u64,
+    /// What is under way to it and how much may be; null: `ingress.concurrency` is off, or it is not behind the ingress.
+    pub concurrency: Option<ConcurrencyView>,
+    /// How much less it is asked; null: `throttle` is off.
+    pub throttle: Option<ThrottleView>,
     /// The breaker of the upstream itself; those of its operations stand in circuit-breakers.
     pub breaker: Breaker,
 }

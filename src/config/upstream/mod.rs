@@ -11,6 +11,7 @@ mod pool;
 pub mod presets;
 mod refusal;
 mod retry;
+mod throttle;
 mod tls;
 pub(super) mod vendor;
 
@@ -30,6 +31,7 @@ use crate::names::UpstreamName;
 use crate::reliability::breaker::BreakerPolicy;
 use crate::reliability::idempotency::KeyPolicy;
 use crate::reliability::retry::RetryPolicy;
+use crate::reliability::throttle::ThrottlePolicy;
 use crate::reliability::verdict::JudgePolicy;
 use crate::units::Text;
 use breaker::BreakerFile;
@@ -48,6 +50,7 @@ use pool::PoolFile;
 use refusal::RefusalFile;
 pub use refusal::{RefusalTemplate, RefusalValues};
 use retry::RetryFile;
+use throttle::ThrottleFile;
 pub use tls::ClientTls;
 use tls::ClientTlsFile;
 use vendor::Preset;
@@ -92,6 +95,8 @@ pub struct UpstreamFile {
     pub judge: JudgeFile,
     /// When a failed request is sent once more.
     pub retry: RetryFile,
+    /// Asking it less while it turns requests away.
+    pub throttle: ThrottleFile,
     /// By which key it knows a write that it has seen, so that it may be sent twice; absent: as its preset documents it.
     pub idempotency: IdempotencyFile,
     /// Writes that are queued while it cannot be asked; absent: none are.
@@ -122,6 +127,7 @@ impl Default for UpstreamFile {
             breaker: BreakerFile::default(),
             judge: JudgeFile::default(),
             retry: RetryFile::default(),
+            throttle: ThrottleFile::default(),
             idempotency: IdempotencyFile::default(),
             outbox: None,
             refusal: RefusalFile::default(),
@@ -190,6 +196,8 @@ pub struct UpstreamConfig {
     pub judge: JudgePolicy,
     /// When a failed request is sent once more.
     pub retry: RetryPolicy,
+    /// When to ask it less.
+    pub throttle: ThrottlePolicy,
     /// By which key it knows a write that it has seen; `None`: it knows none.
     pub keys: Option<KeyPolicy>,
     /// Writes that are queued while it cannot be asked; `None`: none are.
@@ -238,6 +246,17 @@ impl UpstreamFile {
         self.outbox.as_ref().and_then(|outbox| outbox.check(at, vendor, keys))
     }
 
+    fn check_impact(&self, at: &mut Part<'_, '_>) {
+        let fits =
+            |text: &String| (1..=IMPACT).contains(&text.chars().count()) && !text.contains(char::is_control);
+        if self.impact.as_ref().is_some_and(|text| !fits(text)) {
+            at.add(
+                "impact",
+                "is to be one sentence of at most 200 characters, such as \"Customers cannot pay by card.\"",
+            );
+        }
+    }
+
     /// Does it know writes by a key?
     pub(super) fn knows_keys(&self) -> bool {
         !self.idempotency.header.is_empty()
@@ -258,14 +277,7 @@ impl UpstreamFile {
         for (nth, host) in self.hosts.iter().enumerate() {
             at.take(&format!("hosts.{nth}"), hosts::read(host, Wild::Allowed));
         }
-        let fits =
-            |text: &String| (1..=IMPACT).contains(&text.chars().count()) && !text.contains(char::is_control);
-        if self.impact.as_ref().is_some_and(|text| !fits(text)) {
-            at.add(
-                "impact",
-                "is to be one sentence of at most 200 characters, such as \"Customers cannot pay by card.\"",
-            );
-        }
+        self.check_impact(&mut at);
         let tls = self.tls.check(at.part("tls"));
         if self.upgrade_tls && tls.is_none() {
             at.add("upgrade_tls", "needs tls = true: there is nothing to upgrade to");
@@ -291,6 +303,7 @@ impl UpstreamFile {
             payments: preset.map_or(&[], Preset::payments),
             judge: self.judge.check(at.part("judge")),
             retry: self.retry.check(at.part("retry")),
+            throttle: self.throttle.check(at.part("throttle")),
             keys,
             outbox,
             keep_body: self.retry.keep_body(),
