@@ -1,6 +1,6 @@
 //! How much less an upstream is asked while it turns requests away, over all workers.
 //!
-//! [`throttle`](crate::reliability::throttle) decides the chance, four times a second, from what each worker has counted. A request
+//! The core (`reliability::throttle`) decides the chance, four times a second, from what each worker has counted. A request
 //! reads it with one load and takes no lock; while the mode is off it does nothing but that load.
 
 use std::sync::atomic::{AtomicU64, Ordering};

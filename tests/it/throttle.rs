@@ -39,6 +39,9 @@ fn what_is_turned_away_is_asked_less_and_the_client_reads_why() {
         assert_eq!(ask(&proxy).status, 503);
     }
     eventually("it is throttled", || proxy.metric("strop_throttle_chance", "vendor") > 0.9);
+    // A slow machine may have refused some of the first already.
+    let counted = || proxy.metric("strop_throttle_refused_total", "vendor");
+    let first = counted();
     let (before, answers) = (vendor.hits(), (0..60).map(|_| ask(&proxy)).collect::<Vec<_>>());
     let refused: Vec<_> =
         answers.iter().filter(|answer| answer.field("x-strop-reason") == Some("throttled")).collect();
@@ -47,7 +50,7 @@ fn what_is_turned_away_is_asked_less_and_the_client_reads_why() {
     assert_eq!(vendor.hits() - before, 60 - refused.len(), "the others were sent");
     assert_eq!((refused[0].status, refused[0].field("retry-after")), (503, Some("1")));
     assert!(refused[0].field("proxy-status").is_some_and(|told| told.contains("throttled")));
-    assert_eq!(proxy.metric("strop_throttle_refused_total", "vendor"), refused.len() as f64);
+    assert_eq!(counted() - first, refused.len() as f64);
 }
 
 #[test]
