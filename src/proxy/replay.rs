@@ -34,8 +34,6 @@ const BUSY: Duration = Duration::from_millis(20);
 const IDLE: Duration = Duration::from_millis(250);
 /// Time between two writes of an upstream that is not there, or has no outbox any more.
 const GAP: Duration = Duration::from_millis(100);
-/// Lifetime of what is queued for such.
-const TTL: Duration = Duration::from_secs(7 * 86_400);
 
 /// Sends what is queued until the process leaves.
 pub async fn replay(worker: Rc<Worker>, outbox: Arc<Outbox>, open: Open, drain: Drain) {
@@ -55,7 +53,7 @@ fn begin(worker: &Rc<Worker>, outbox: &Arc<Outbox>, open: &Open) {
         return;
     }
     let (world, now) = (worker.registry.snapshot(), clock::instant());
-    outbox.expire(|name| upstream(&world, name).and_then(policy).map_or(TTL, |policy| policy.replay.ttl));
+    outbox.expire(|name| upstream(&world, name).and_then(policy).map(|policy| &policy.replay));
     while let Some(id) = outbox.next(|name| pace(&world, name, now)) {
         let underway = Underway::new(outbox, id, open);
         let sending = send(Rc::clone(worker), underway);

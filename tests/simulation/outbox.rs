@@ -137,6 +137,9 @@ impl Outbox {
             );
             self.settled(id, NextReplay::Dead(DeadReason::Expired));
         }
+        for id in self.queue.exhausted(|_| POLICY.attempts) {
+            self.settled(id, NextReplay::Dead(DeadReason::Exhausted));
+        }
         self.sends();
         self.check();
     }

@@ -203,13 +203,17 @@ impl Outbox {
         locked(&self.queue).next(now(), pace)
     }
 
-    /// Gives up what has waited for longer than it may.
-    pub fn expire(&self, ttl: impl Fn(&str) -> Duration) {
+    /// Gives up what has waited for longer than it may, and what was sent as often as it may. `policy`: of its upstream; `None`:
+    /// that has none.
+    pub fn expire<'a>(&self, policy: impl Fn(&str) -> Option<&'a ReplayPolicy>) {
         if self.is_empty() {
             return;
         }
-        let old = locked(&self.queue).expired(now(), ttl);
+        let of = |name: &str| *policy(name).unwrap_or(&REMOVED);
+        let old = locked(&self.queue).expired(now(), |name| of(name).ttl);
         old.into_iter().for_each(|id| self.settled(id, NextReplay::Dead(DeadReason::Expired)));
+        let spent = locked(&self.queue).exhausted(|name| of(name).attempts);
+        spent.into_iter().for_each(|id| self.settled(id, NextReplay::Dead(DeadReason::Exhausted)));
     }
 
     /// The bytes of a write that is about to be sent, once it is durable that it may arrive from here on; `None`: the disk does

@@ -159,6 +159,14 @@ impl Queue {
         self.writes.iter().filter(|(_, write)| old(write)).map(|(id, _)| *id).collect()
     }
 
+    /// Those that wait and have been sent as often as they may: each time the process ended meanwhile. `attempts`: of their upstream.
+    pub fn exhausted(&self, attempts: impl Fn(&str) -> u32) -> Vec<u64> {
+        let spent = |write: &QueuedWrite| {
+            write.phase == QueuePhase::Waiting && write.attempts >= attempts(&write.upstream)
+        };
+        self.writes.iter().filter(|(_, write)| spent(write)).map(|(id, _)| *id).collect()
+    }
+
     /// What has come of a write; `None`: it is not there.
     pub fn settle(&mut self, id: u64, next: NextReplay, now: At) -> Option<()> {
         let write = self.writes.get_mut(&id)?;

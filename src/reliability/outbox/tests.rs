@@ -162,3 +162,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_ends_the_process_each_time_that_it_is_sent_is_given_up() {
+    let mut queue = Queue::default();
+    let id = queue.put(write(None, true), MANY, MANY).expect("there is room");
+    for sent in 0..POLICY.attempts {
+        assert_eq!(queue.exhausted(|_| POLICY.attempts), [], "{sent}");
+        queue.sending(id);
+        queue.interrupted(At(1_000));
+    }
+    assert_eq!(queue.exhausted(|_| POLICY.attempts), [id]);
+}
