@@ -39,22 +39,23 @@ pub struct Asked {
 impl RateLimitPolicy {
     /// Is one more too many? Then how long to wait until it would not be.
     pub fn excess(&self, asked: Asked) -> Option<Duration> {
-        let most = f64::from(self.requests);
-        let (before, now) = (asked.before as f64, asked.now as f64);
-        let gone = (asked.into.as_secs_f64() / self.per.as_secs_f64()).min(1.0);
+        let (most, per) = (u128::from(self.requests.max(1)), self.per.as_nanos().max(1));
+        let (before, now) = (u128::from(asked.before), u128::from(asked.now));
+        let left = per.saturating_sub(asked.into.as_nanos());
         // A part of a request is none.
-        let counted = |before: f64, gone: f64| (before * (1.0 - gone)).floor();
-        if counted(before, gone) + now < most {
+        if before * left / per + now < most {
             return None;
         }
-        let windows = if now < most {
-            // Until enough of the window before has passed.
-            1.0 - (most - now) / before - gone
-        } else {
-            // Until enough of this one has, in the next.
-            1.0 - gone + (1.0 - most / now).max(0.0) + 1.0 / (2.0 * now)
+        // How much of a window may be left so that fewer than `room` of what it let through count.
+        let may_be_left = |let_through: u128, room: u128| (room * per - 1) / let_through.max(1);
+        let nanos = match most.checked_sub(now) {
+            // Enough of this window has to pass, in the next.
+            None | Some(0) => left + per.saturating_sub(may_be_left(now, most)),
+            // Enough of the window before.
+            Some(room) => left.saturating_sub(may_be_left(before, room)),
         };
-        Some(self.per.mul_f64(windows.clamp(0.0, 2.0)))
+        // Whole milliseconds, upwards: whoever rounds it to what a client reads may drop no part.
+        Some(Duration::from_millis(u64::try_from(nanos.div_ceil(1_000_000)).unwrap_or(u64::MAX)))
     }
 }
 
@@ -123,6 +124,14 @@ mod tests {
                 prop_assert_eq!(policy.excess(later), None, "after {:?}", wait);
             }
         }
+    }
+
+    #[test]
+    fn where_the_wait_ends_exactly_at_the_limit_it_is_a_little_longer() {
+        let asked = Asked { before: 50, now: 38, into: Duration::from_millis(11_600) };
+        assert_eq!(policy(50).excess(asked), Some(Duration::from_millis(34_001)));
+        let full = Asked { before: 0, now: 50, into: Duration::ZERO };
+        assert_eq!(policy(50).excess(full), Some(Duration::from_millis(60_001)));
     }
 
     #[test]
