@@ -193,6 +193,8 @@ const DOORS: &[(&str, &[&str])] = &[
         &[
             "src/cli/mod.rs",
             "src/cli/demo.rs",
+            "src/cli/door.rs",
+            "src/cli/drill.rs",
             "src/cli/notify.rs",
             "src/cli/report.rs",
             "src/cli/runbook.rs",

@@ -58,6 +58,8 @@ pub(super) enum ApiError {
         /// What was asked for.
         id: String,
     },
+    /// What a route refuses by itself: status, code, what is wrong, what to do instead.
+    Stated(StatusCode, &'static str, String, &'static str),
     /// The incident is not in a state for that.
     Refused(Refused),
     /// The order about recovery makes no sense now.
@@ -164,6 +166,7 @@ impl IntoResponse for ApiError {
             }
             Self::UnknownIncident { id } => unknown_incident(&id),
             Self::UnknownWrite { id } => unknown_write(&id),
+            Self::Stated(status, code, told, hint) => problem(status, code, &told, hint),
             Self::Refused(refused) => refusal(&refused),
             Self::Recovery(refused) => recovery_refused(&refused),
             Self::Runbook(refused) => runbook_refused(&refused),

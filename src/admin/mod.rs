@@ -7,6 +7,7 @@ pub mod contract;
 mod degradation;
 mod dependencies;
 mod document;
+mod drills;
 mod error;
 mod etag;
 mod guard;

@@ -55,7 +55,7 @@ pub(super) struct ReviewWanted {
 
 /// The form of an answer.
 #[derive(Clone, Copy)]
-enum ReportFormat {
+pub(super) enum ReportFormat {
     Html,
     Json,
     Csv,
@@ -63,7 +63,7 @@ enum ReportFormat {
 }
 
 impl ReportFormat {
-    fn read(said: Option<&str>, known: &[(&str, Self)]) -> Result<Self, ApiError> {
+    pub(super) fn read(said: Option<&str>, known: &[(&str, Self)]) -> Result<Self, ApiError> {
         let said = said.unwrap_or("json");
         let found = known.iter().find(|(name, _)| *name == said).map(|(_, form)| *form);
         found.ok_or_else(|| {
@@ -72,7 +72,7 @@ impl ReportFormat {
         })
     }
 
-    fn answer(self, body: String) -> Response {
+    pub(super) fn answer(self, body: String) -> Response {
         let kind = match self {
             Self::Html => "text/html; charset=utf-8",
             Self::Json => "application/json",

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::{
-    audit, breakers, config, degradation, error, health, idempotency, incidents, outbox, performance,
+    audit, breakers, config, degradation, drills, error, health, idempotency, incidents, outbox, performance,
     recovery, reports, runbooks, silences, stream, strict, texts, upstreams, uptime,
 };
 
@@ -38,6 +38,8 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(breakers::close))
         .routes(routes!(breakers::release))
         .routes(routes!(degradation::show, degradation::order))
+        .routes(routes!(drills::list, drills::begin, drills::end))
+        .routes(routes!(drills::show))
         .routes(routes!(performance::performance))
         .routes(routes!(performance::metrics))
         .routes(routes!(performance::hlog))

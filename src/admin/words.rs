@@ -1,6 +1,7 @@
 //! The words of the closed sets of the API, by schema and field, for the contract.
 
 use crate::reliability::breaker::{BreakerState, Mode};
+use crate::reliability::drill::{DrillEnd, DrillPhase, Fault};
 use crate::reliability::fleet::Duty;
 use crate::reliability::health::Status;
 use crate::reliability::incident::State;
@@ -20,6 +21,12 @@ pub(super) const MONTH_OF_A_YEAR: &str = "^(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-
 
 /// A duration of up to a week, such as 10m.
 const WEEK: &str = "^([1-9][0-9]{0,4}s|[1-9][0-9]{0,3}m|([1-9][0-9]?|1[0-5][0-9])h|[1-7]d)$";
+/// A duration of up to an hour.
+const HOUR: &str = "^([1-9][0-9]{0,2}s|[1-9]m|[1-5][0-9]m|1h)$";
+/// A duration of up to a minute.
+const DELAY: &str = "^([1-9][0-9]{0,3}ms|[1-5]?[1-9]s)$";
+/// A share of more than nothing.
+const SHARE: &str = "^([1-9]|[1-9][0-9]|100)%$";
 /// A duration of up to a month.
 const MONTH: &str = "^([1-9][0-9]{0,4}s|[1-9][0-9]{0,3}m|[1-9][0-9]{0,2}h|([1-9]|[12][0-9]|3[01])d)$";
 /// A moment as RFC 3339 writes it.
@@ -31,6 +38,9 @@ const DAY: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$";
 pub(super) fn pattern(schema: &str, field: &str) -> Option<&'static str> {
     match (schema, field) {
         ("Order" | "LevelRequest", "ttl") => Some(WEEK),
+        ("DrillRequest", "duration") => Some(HOUR),
+        ("DrillRequest", "latency") => Some(DELAY),
+        ("DrillRequest", "percent") => Some(SHARE),
         ("SilenceOrder", "for") => Some(MONTH),
         ("SilenceOrder", "from" | "until") => Some(MOMENT),
         ("ActionOrder", "due") => Some(DAY),
@@ -53,7 +63,9 @@ fn outbox() -> Vec<&'static str> {
 
 fn states(schema: &str) -> Option<Vec<&'static str>> {
     Some(match schema {
-        "Query" | "IncidentView" | "Observed_IncidentView" => State::ALL.map(State::label).into(),
+        "Query" | "IncidentView" | "Observed_IncidentView" | "DrillIncidentView" => {
+            State::ALL.map(State::label).into()
+        }
         "HoldView" => [BreakerState::Closed, BreakerState::Open].map(BreakerState::label).into(),
         "Breaker" | "Observed_Breaker" => breaker(),
         "QueuedWriteView" => outbox(),
@@ -98,6 +110,9 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         ("SilenceView" | "SilenceOrder", "purpose") => vec!["silence", "maintenance"],
         ("MatcherView", "label") => vec!["rule", "service", "scope", "severity"],
         ("MatcherView", "is") => vec!["=", "!="],
+        ("DrillRequest" | "DrillView" | "Observed_DrillView", "fault") => Fault::LABELS.into(),
+        ("DrillView" | "Observed_DrillView", "phase") => DrillPhase::LABELS.into(),
+        ("DrillView" | "Observed_DrillView", "end") => DrillEnd::LABELS.into(),
         (_, "raised_by") => vec!["order", "breaker"],
         (_, "kept_in") => vec!["store", "memory"],
         ("SeriesView", "direction") => vec!["ingress", "egress"],

@@ -1,7 +1,9 @@
-//! The command line: `run`, `check`, `healthcheck`, `schema`, `audit`, `backup`, `report`, `notify`, `runbook`, `demo`.
+//! The command line: `run`, `check`, `healthcheck`, `schema`, `audit`, `backup`, `report`, `notify`, `runbook`, `drill`, `demo`.
 
 mod check;
 mod demo;
+mod door;
+mod drill;
 mod file;
 mod notify;
 mod output;
@@ -90,6 +92,11 @@ enum CliCommand {
         #[command(subcommand)]
         command: runbook::RunbookCommand,
     },
+    /// Have a running sidecar put a fault into part of one upstream's requests, and see how soon that is detected and over.
+    Drill {
+        #[command(subcommand)]
+        command: drill::DrillCommand,
+    },
     /// Run the sidecar with a sample backend and stand-ins for its vendors.
     Demo {
         #[command(subcommand)]
@@ -115,6 +122,7 @@ pub fn main() -> ExitCode {
         CliCommand::Report { what } => report::report(what),
         CliCommand::Notify { order } => self::notify::notify(order),
         CliCommand::Runbook { command } => runbook::runbook(command),
+        CliCommand::Drill { command } => drill::drill(command),
         CliCommand::Demo { weather: None } => demo::run(),
         CliCommand::Demo { weather: Some(weather) } => demo::change(weather),
     }

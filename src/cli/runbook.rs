@@ -1,22 +1,14 @@
 //! `strop runbook`: which runbooks there are, what is in one, and a look at what one checks.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::door::{AdminDoor, refused};
 use super::file;
 use super::output::{complain, say};
-use crate::runtime::files;
-
-/// Longer than checks may take, and what the store is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Bytes of an answer.
-const ANSWER: u64 = 4 << 20;
 
 /// Looks into runbooks.
 #[derive(Clone, Debug, Subcommand)]
@@ -57,12 +49,8 @@ pub(super) struct RunArgs {
     /// Print the answer of the API as it is.
     #[arg(long)]
     json: bool,
-    /// The admin port of that sidecar.
-    #[arg(long, default_value = "127.0.0.1:9901", value_name = "HOST:PORT")]
-    admin: String,
-    /// The file with the token of the admin port, where it asks for one.
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    door: AdminDoor,
 }
 
 /// Does it.
@@ -122,12 +110,12 @@ fn run(args: &RunArgs) -> Result<ExitCode, String> {
     if !named {
         return Err(format!("{:?} is no name of a runbook", args.name));
     }
-    let (status, body) = ask(args, &order.to_string())?;
+    let path = format!("runbooks/{}/run", args.name);
+    let (status, body) = args.door.ask("POST", &path, &order.to_string())?;
     let answer: Value =
         serde_json::from_str(&body).map_err(|error| format!("the answer is no JSON: {error}"))?;
     if status != 200 {
-        let text = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
-        return Err(format!("{status}: {} ({})", text("detail"), text("hint")));
+        return Err(refused(status, &answer));
     }
     let checks = answer["checks"].as_array().cloned().unwrap_or_default();
     if args.json {
@@ -140,43 +128,4 @@ fn run(args: &RunArgs) -> Result<ExitCode, String> {
     }
     let bad = checks.iter().any(|check| check["result"] == "bad");
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// One order to the admin port of whichever of its addresses answers.
-fn ask(args: &RunArgs, order: &str) -> Result<(u16, String), String> {
-    let admin = &args.admin;
-    let token = args.token_file.as_deref().map(files::read_to_string).transpose();
-    let token = token.map_err(|error| format!("the token cannot be read: {error}"))?;
-    let token = token.map(|token| format!("Authorization: Bearer {}\r\n", token.trim())).unwrap_or_default();
-    let request = format!(
-        "POST /api/v2/sre/runbooks/{}/run HTTP/1.1\r\nHost: localhost\r\n{token}Content-Type: application/json\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{order}",
-        args.name,
-        order.len()
-    );
-    let all = admin.to_socket_addrs().map_err(|error| {
-        format!("--admin {admin:?} leads nowhere: {error}; write HOST:PORT, such as 127.0.0.1:9901")
-    })?;
-    let mut told = format!("--admin {admin:?} has no address");
-    for address in all {
-        let asked = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.write_all(request.as_bytes())?;
-            let mut answer = String::new();
-            stream.take(ANSWER).read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        match asked() {
-            Ok(answer) => {
-                let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-                let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-                return status
-                    .map(|status| (status, body.to_owned()))
-                    .ok_or_else(|| format!("{address} speaks no HTTP"));
-            }
-            Err(error) => told = format!("nobody answers at {address}: {error}"),
-        }
-    }
-    Err(told)
 }

@@ -256,7 +256,7 @@ mod tests {
     /// Something else that may stand there.
     fn changed(written: &Value, now: &Value, path: &str) -> Option<Side> {
         let text = "7s 13% 98.7% 17KiB email first_byte working shadow off h2 report low allow implicit auto stripe begin refuse 503 \
-                    127.0.0.1:7 else";
+                    127.0.0.1:7 else on";
         let text = text.split(' ').map(Value::from);
         let lists = ["latency", "else", "503", "127.0.0.1:7", "10.0.0.0/8", "low"]
             .map(|one| serde_json::json!([one]));

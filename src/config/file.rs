@@ -10,6 +10,7 @@ use super::access_log::AccessLogFile;
 use super::admin::AdminFile;
 use super::channels::{ChannelType, NotifyFile};
 use super::degradation::DegradationFile;
+use super::drill::DrillFile;
 use super::egress::EgressFile;
 use super::engine::escalation::EscalationFile;
 use super::engine::incidents::IncidentsFile;
@@ -64,6 +65,8 @@ pub struct ConfigFile {
     pub escalation: EscalationFile,
     /// What each degradation level gives up, and what raises it.
     pub degradation: DegradationFile,
+    /// Whether faults may be injected by order, and what ends that.
+    pub drill: DrillFile,
     /// An address that is called regularly while incidents are detected and people can be told.
     pub heartbeat: HeartbeatFile,
     /// Where a pager or a chat says back that somebody has taken an incident.

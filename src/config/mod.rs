@@ -12,6 +12,7 @@ pub mod channels;
 mod concurrency;
 mod degradation;
 pub mod diff;
+mod drill;
 mod egress;
 pub mod engine;
 mod fallback;

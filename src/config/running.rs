@@ -28,6 +28,7 @@ use super::upstream::{UpstreamConfig, UpstreamFile};
 use super::{engine, listeners, secret};
 use crate::names::UpstreamName;
 use crate::reliability::degradation::DegradationPolicy;
+use crate::reliability::drill::DrillPolicy;
 
 /// Everything Strop needs to run.
 #[derive(Clone, Debug)]
@@ -60,6 +61,8 @@ pub struct Config {
     pub runbooks: Arc<RunbooksConfig>,
     /// What each degradation level gives up, and what raises it.
     pub degradation: DegradationPolicy,
+    /// Whether faults may be injected by order, and what ends that.
+    pub drill: DrillPolicy,
     /// Bytes of kept answers over all routes.
     pub kept_answers: usize,
     /// One line per request.
@@ -151,7 +154,7 @@ impl ConfigFile {
         let upstreams = self.upstreams(backend, problems);
         let degradation = self.degradation.check(problems.part("degradation"), &routes, &upstreams);
         let kept_answers = self.degradation.kept_answers(problems.part("degradation"));
-        let notify = self.channels(problems);
+        let (drill, notify) = (self.drill.check(problems.part("drill")), self.channels(problems));
         let heartbeat = self.heartbeat.check(problems.part("heartbeat"));
         let inbound = self.inbound.check(problems.part("inbound"));
         let admin = self.admin.check(problems.part("admin"));
@@ -181,6 +184,7 @@ impl ConfigFile {
             recovery,
             runbooks: Arc::new(runbooks),
             degradation,
+            drill,
             kept_answers,
             access_log: self.access_log.log(),
             store: store?,

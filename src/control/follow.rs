@@ -16,6 +16,7 @@ impl Control {
         self.evidence.step(step.by);
         if step.cause == StepCause::Set {
             self.notifier.step(step.by);
+            self.drills.step(step.by);
         }
         let effects = self.engine.step(step, now);
         self.carry_out(effects, Vec::new());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::drills::Drills;
 use super::looks::{ChecksMade, RunbookLook, RunbookOrder, RunbookRefused};
 use super::time::Time;
 use super::{AuditRecord, Changes, Records, Snapshot};
@@ -96,6 +97,7 @@ pub struct Handle {
     pub(super) changes: Changes,
     pub(super) records: Records,
     pub(super) levels: Arc<Levels>,
+    pub(super) drills: Arc<Drills>,
     pub(super) time: Arc<Time>,
     pub(super) outbox: Option<Arc<Outbox>>,
 }

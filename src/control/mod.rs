@@ -13,6 +13,9 @@ mod canary;
 mod changes;
 mod damaged;
 mod degradation;
+mod drilling;
+mod drills;
+mod effects;
 mod evidence;
 mod fleet;
 mod follow;
@@ -56,6 +59,7 @@ pub use bypass::{Bypass, BypassReading};
 pub use canary::Canary;
 pub use changes::{Change, Changes, NextChanges};
 pub use degradation::{DegradationOrder, DegradationReply, LevelChange};
+pub use drilling::{DrillEndOrder, DrillReply, DrillStart};
 pub use fleet::{FleetSync, FleetView, MemberView};
 pub use handle::{Handle, Order, OrderReceipt, Replies};
 pub use inbound::{InboundResult, Posted};
@@ -73,21 +77,20 @@ pub use uptime::Uptime;
 use crate::config::engine::escalation::People;
 use crate::degrade::levels::Levels;
 use crate::names::IncidentId;
-use crate::reliability::engine::{Effect, Engine, EnginePolicy};
+use crate::reliability::engine::{Engine, EnginePolicy};
 use crate::reliability::escalation::{Clock, LocalMinute};
-use crate::reliability::incident::{State, Transition};
 use crate::reliability::readings::Stage;
 use crate::reliability::recovery::Recovery;
 use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
 use crate::runtime::{chance, pauses};
 use crate::store::Store;
-use crate::store::rows::Write;
 use crate::telemetry::Telemetry;
-use crate::telemetry::event::{IncidentEvent, ProcessEvent};
+use crate::telemetry::event::ProcessEvent;
 use crate::telemetry::sre::SreSnapshot;
 use crate::units::At;
 use changes::ChangeWriter;
+use drills::Drills;
 use evidence::EvidenceCollector;
 use handle::{PendingOrder, WAITING};
 use heads::HandedOver;
@@ -124,6 +127,7 @@ pub struct Control {
     /// The door from inside: what was asked comes back by it.
     door: mpsc::Sender<PendingOrder>,
     levels: Arc<Levels>,
+    drills: Arc<Drills>,
     time: Arc<time::Time>,
     follower: time::Follower,
     own: Own,
@@ -139,13 +143,25 @@ struct Door {
 }
 
 /// The door for those who look and order, from both sides.
-fn door(records: &Records, levels: Arc<Levels>, time: Arc<time::Time>) -> (Door, Handle) {
+fn door(
+    records: &Records,
+    (levels, drills): (Arc<Levels>, Arc<Drills>),
+    time: Arc<time::Time>,
+) -> (Door, Handle) {
     let (send, asks) = mpsc::channel(WAITING);
     let (snapshot, watching) = watch::channel(Arc::default());
     let (changes, reader) = changes::changes();
     let records = records.clone();
-    let handle =
-        Handle { asks: send, snapshot: watching, changes: reader, records, levels, time, outbox: None };
+    let handle = Handle {
+        asks: send,
+        snapshot: watching,
+        changes: reader,
+        records,
+        levels,
+        drills,
+        time,
+        outbox: None,
+    };
     (Door { asks, snapshot, changes }, handle)
 }
 
@@ -166,7 +182,9 @@ impl Control {
             engine.watch();
         }
         let levels = Arc::new(observer.levels());
-        let (Door { asks, snapshot, changes }, handle) = door(&records, Arc::clone(&levels), observer.time());
+        let drills = Arc::new(observer.drills());
+        let orders = (Arc::clone(&levels), Arc::clone(&drills));
+        let (Door { asks, snapshot, changes }, handle) = door(&records, orders, observer.time());
         let control = Self {
             engine,
             notifier: notifier(Replies(handle.asks.clone())),
@@ -182,6 +200,7 @@ impl Control {
             told: BTreeMap::new(),
             fleet,
             levels,
+            drills,
             time: observer.time(),
             follower: time::Follower::new(telemetry.started()),
             own: Own::default(),
@@ -276,11 +295,14 @@ impl Control {
         readings.reported.extend(self.records.conditions());
         readings.reported.extend(self.own_conditions(now));
         readings.resumed = self.resumed(moment);
+        readings.drill = self.drills.scope(moment.instant);
+        readings.spoilt = self.drills.spoilt(readings.drill.as_ref(), self.time.steady(moment));
         self.shift(now);
         self.look_around(&mut readings, now);
         let effects = self.engine.tick(&readings, now);
         self.carry_out(effects, Vec::new());
         self.look_back(&readings, now);
+        self.look_at_drill(&readings, moment, now);
         self.recover(now);
         for command in self.evidence.take(moment, now) {
             let (_, effects) = self.shown_engine().command(command, now);
@@ -341,57 +363,6 @@ impl Control {
             self.recovery.reconfigure(Arc::clone(&config.recovery.policy));
             self.people = Some(config.watch.people.clone());
             self.wording.reconfigure(&config);
-        }
-    }
-
-    /// What is to be stored goes out as one write, so that a timeline never speaks of a call that nobody queued.
-    fn carry_out(
-        &mut self,
-        effects: Vec<Effect>,
-        mut writes: Vec<Write>,
-    ) -> Option<crate::store::WriteReceipt> {
-        let mut told = Vec::new();
-        for effect in self.with_checks(effects) {
-            match effect {
-                Effect::Save(incident) => {
-                    let before = self.told.insert(incident.id.clone(), HandedOver::all(&incident));
-                    writes.extend(self.records.incident(&incident, &before.unwrap_or_default()));
-                }
-                Effect::SaveSilence(silence) => {
-                    self.remember_silence(&silence, self.observer.at(clock::now()));
-                    writes.push(self.records.silence(&silence));
-                }
-                Effect::Ledger(minute) => {
-                    let write = self.records.ledger(&minute);
-                    writes.extend(self.fleet.later(write, self.observer.at(clock::now())));
-                    self.uptime.add(minute);
-                }
-                Effect::Tell(transition) => self.tell(&transition),
-                Effect::Page(_) | Effect::Update(_) | Effect::ResolveNotice(_) => told.push(effect),
-            }
-        }
-        self.runbooks.keep(&told);
-        writes.extend(self.notifier.take(self.notifications(told)));
-        let store = self.store.as_ref().filter(|_| !writes.is_empty())?;
-        Some(store.write(writes))
-    }
-
-    fn tell(&mut self, transition: &Transition) {
-        let incident = self.engine.incident(&transition.id);
-        IncidentEvent {
-            id: transition.id.as_str(),
-            rule: transition.rule.label(),
-            severity: transition.severity.label(),
-            from: transition.from.map(State::label),
-            to: transition.to.label(),
-            title: incident.map_or("", |incident| &incident.title),
-        }
-        .tell();
-        let Some(incident) = incident else { return };
-        self.telemetry.sre.moved(transition, incident);
-        // What a person opens has nothing that was measured.
-        if transition.confirms() && !incident.signals.is_empty() {
-            self.evidence.confirmed(incident, transition.at);
         }
     }
 }

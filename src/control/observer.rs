@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::bypass::{Bypass, BypassWatch};
+use super::drills::Drills;
 use super::evidence::EvidenceCollector;
 use super::machine::MachineSampler;
 use super::routes::{HeardOf, Routes, SeriesReadings};
@@ -104,6 +105,11 @@ impl Observer {
     /// The degradation level of the requests that this one looks at.
     pub(super) fn levels(&self) -> Levels {
         Levels::new(Arc::clone(&self.registry), Arc::clone(&self.telemetry))
+    }
+
+    /// Drills on the upstreams that this one looks at.
+    pub(super) fn drills(&self) -> Drills {
+        Drills::new(Arc::clone(&self.registry), Arc::clone(&self.telemetry))
     }
 
     /// Collects evidence from where this one looks.

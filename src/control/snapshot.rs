@@ -217,7 +217,8 @@ fn measured(one: &ResourceReading) -> Option<(&'static str, String, f64)> {
 
 fn replied(readings: &Readings, uptime: &Uptime, now: At) -> Vec<Replied> {
     let sum = |of: fn(&Windows) -> Counts| {
-        readings.routes.iter().fold(Counts::default(), |sum, route| sum.plus(of(&route.counts)))
+        let all = readings.routes.iter().fold(Counts::default(), |sum, route| sum.plus(of(&route.counts)));
+        all.minus(of(&readings.spoilt))
     };
     let minutes = |many: u64| Duration::from_secs(many * 60);
     let windows = [

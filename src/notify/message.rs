@@ -81,6 +81,12 @@ impl Message {
     /// A message about `incident` at `at`. Who sends it and the link are added by the sender.
     pub fn about(incident: &Incident, mut brief: Brief, kind: MessageKind, at: At) -> Self {
         let millis = |at: At| u64::try_from(at.0).unwrap_or(0);
+        if incident.drill.is_some() {
+            // Whatever a channel shows first says so.
+            for text in [&mut brief.title, &mut brief.headline, &mut brief.lead] {
+                text.insert_str(0, "DRILL: ");
+            }
+        }
         Self {
             incident_id: incident.id.as_str().to_owned(),
             dedup_key: incident.dedup.to_string(),

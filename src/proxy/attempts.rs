@@ -16,6 +16,7 @@ use super::held::HeldAnswer;
 use super::look;
 use super::worker::Worker;
 use crate::reliability::breaker::{ExchangeEvidence, PermitRequest};
+use crate::reliability::drill::{Fault, Hittable};
 use crate::reliability::party::{Blame, Party};
 use crate::reliability::payment::PaymentOutcome;
 use crate::reliability::retry::{self, NextAttempt};
@@ -39,6 +40,8 @@ pub(super) struct AttemptLoop<'a> {
     pub(super) party: Party,
     /// It takes a payment, and with no test key.
     pub(super) pays: bool,
+    /// What a drill may do to it.
+    pub(super) hittable: Hittable,
 }
 
 /// One attempt that has ended.
@@ -74,7 +77,7 @@ impl<'a> AttemptLoop<'a> {
     ) -> Self {
         let part = operation.map_or(route.fingerprint, |operation| operation.fingerprint);
         let party = Party { client: Party::client(exchange.client), route: part };
-        Self { worker, route, operation, waiting, party, pays: false }
+        Self { worker, route, operation, waiting, party, pays: false, hittable: Hittable::Never }
     }
 
     /// Makes them, until there is an answer or nothing more to try.
@@ -211,7 +214,7 @@ impl<'a> AttemptLoop<'a> {
         &self,
         open: &OpenAttempt<'_>,
         call: &mut PreparedCall<'_>,
-        exchange: &Exchange,
+        exchange: &mut Exchange,
         timer: &mut Deadline,
         met: &mut AttemptMet,
     ) -> Result<Answer, ProxyError> {
@@ -224,7 +227,21 @@ impl<'a> AttemptLoop<'a> {
             over_at: over_at(self.route, exchange.started, open.began),
             waiting: self.waiting,
         };
+        // Boxed: only a drill makes it.
+        if let Some(fault) = self.fault(exchange, open.began)
+            && let Some(instead) = Box::pin(attempt.suffer(fault, call, timer, open.began)).await
+        {
+            return instead;
+        }
         attempt.run(call, timer, open.began, met).await
+    }
+
+    /// The fault of an attempt that begins now, where a drill hits it.
+    fn fault(&self, exchange: &mut Exchange, now: Instant) -> Option<Fault> {
+        let drilled = exchange.drilled.as_mut()?;
+        let fault = drilled.injection.hits(self.hittable, self.worker.draw(), now)?;
+        drilled.hits += 1;
+        Some(fault)
     }
 
     /// The status by which an answer counts.

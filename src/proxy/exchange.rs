@@ -16,6 +16,7 @@ use crate::runtime::clock;
 use crate::telemetry::access::AccessLine;
 use crate::telemetry::labels::StandIn;
 use crate::telemetry::series::{ExchangeOutcome, Finished};
+use crate::upstream::drill::{DrilledEnd, Injection};
 use crate::upstream::endpoint::EndpointState;
 use crate::upstream::load::InFlight;
 use crate::upstream::shares::ShareHeld;
@@ -65,6 +66,8 @@ pub struct Exchange {
     pub replays: bool,
     /// An attempt of it may have reached an upstream.
     pub reached: bool,
+    /// A drill runs on its upstream.
+    pub drilled: Option<Drilled>,
     /// Bytes of the request's body.
     pub bytes_in: Cell<u64>,
     outcome: ExchangeOutcome,
@@ -74,6 +77,13 @@ pub struct Exchange {
     method: Method,
     counted: bool,
     closed: bool,
+}
+
+/// A drill that runs on an exchange's upstream.
+pub struct Drilled {
+    pub injection: Arc<Injection>,
+    /// Attempts of the exchange that were hit.
+    pub hits: u32,
 }
 
 /// What the access log wants to know of the request; copied only when a line may be written.
@@ -130,6 +140,7 @@ impl Exchange {
             tunnel: None,
             replays: false,
             reached: false,
+            drilled: None,
             bytes_in: Cell::new(0),
             outcome: ExchangeOutcome::ClientGone,
             stand_in: None,
@@ -240,6 +251,7 @@ impl Exchange {
         let total = now.saturating_duration_since(self.started);
         let slow = total > self.worker.slow_after();
         let trace_id = self.trace.map(|(trace, _)| trace.trace_id);
+        self.end_drill();
         if let (Some(route), true) = (&self.route, self.counted) {
             route.series.finished(&Finished {
                 worker: self.worker.number,
@@ -260,6 +272,17 @@ impl Exchange {
             route.series.stood_in(by, reason, self.outcome);
         }
         self.log(total, bytes_out, slow, now);
+    }
+
+    /// The drill learns first what its exchanges came to.
+    fn end_drill(&mut self) {
+        if let (Some(Drilled { injection, hits }), Some(route)) = (&self.drilled, &self.route) {
+            let (outcome, hits) = (self.outcome, *hits);
+            injection.ended(DrilledEnd { outcome, direction: route.series.key.2, hits });
+            if hits > 0 {
+                self.reason.get_or_insert("drill");
+            }
+        }
     }
 
     fn log(&mut self, total: Duration, bytes_out: u64, slow: bool, now: Instant) {

@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::attempts::AttemptLoop;
 use super::call::{Origin, PreparedCall};
 use super::error::{Exhausted, ProxyError};
-use super::exchange::Exchange;
+use super::exchange::{Drilled, Exchange};
 use super::facts::ErrorFacts;
 use super::forward::{Answer, WaitingClient};
 use super::reply;
@@ -25,11 +25,14 @@ use crate::message::body::Body;
 use crate::message::fields;
 use crate::message::head::{Method, RequestHead};
 use crate::reliability::degradation::{Asked, Directives, Reply, Treatment};
+use crate::reliability::drill::Hittable;
 use crate::reliability::party::Party;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::telemetry::labels::StandIn;
 use crate::upstream::load::TooMany;
+use crate::upstream::operations::Operations;
+use crate::upstream::registry::World;
 use crate::upstream::{RouteEntry, Upstream};
 
 /// Carries the exchanges of one worker.
@@ -152,7 +155,7 @@ impl Gateway<'_> {
     ) -> Result<Answer, ProxyError> {
         let world = self.0.registry.snapshot(); // taken once: a reload cannot change the rules half-way
         let route = route::pick(&self.0.registry, &world, origin.entrance, head).await?;
-        exchange.routed(Arc::clone(&route));
+        set_out(exchange, &route, &world);
         limit(body, head, &route)?;
         let directives = world.directives.as_deref().filter(|_| *origin.entrance == route::Entrance::Ingress);
         if let Some(directives) = directives {
@@ -184,10 +187,9 @@ impl Gateway<'_> {
         drop(world);
         let operations = &route.upstream.operations;
         let operation = operations.find(head.path_bytes());
-        let pays = head.method == Method::Post
-            && operations.takes_payment(head.path_bytes())
-            && !fields::has_test_key(&head.store);
-        let attempts = AttemptLoop { pays, ..AttemptLoop::new(self.0, &route, operation, waiting, exchange) };
+        let (pays, hittable) = kind(head, operations, exchange);
+        let attempts =
+            AttemptLoop { pays, hittable, ..AttemptLoop::new(self.0, &route, operation, waiting, exchange) };
         attempts.run(&mut call, exchange, timer).await
     }
 
@@ -283,6 +285,27 @@ fn asked(head: &RequestHead) -> Asked {
         | Method::Trace
         | Method::Other => Asked::Writing,
     }
+}
+
+/// The route of an exchange is known, and the drill on its upstream.
+fn set_out(exchange: &mut Exchange, route: &Arc<RouteEntry>, world: &World) {
+    exchange.routed(Arc::clone(route));
+    let drill = world.drill.as_ref().filter(|one| one.upstream == route.upstream.config.name);
+    exchange.drilled = drill.map(|drill| Drilled { injection: Arc::clone(drill), hits: 0 });
+}
+
+/// Does a request take a payment with no test key, and what may a drill do to it? With any key it hits no payment.
+fn kind(head: &RequestHead, operations: &Operations, exchange: &Exchange) -> (bool, Hittable) {
+    let charges = head.method == Method::Post && operations.takes_payment(head.path_bytes());
+    let hittable = match head.method {
+        _ if charges || exchange.replays || head.wants_upgrade => Hittable::Never,
+        Method::Get | Method::Head | Method::Options => Hittable::Read,
+        Method::Post | Method::Put | Method::Patch | Method::Delete | Method::Trace | Method::Other => {
+            Hittable::Write
+        }
+        Method::Connect => Hittable::Never,
+    };
+    (charges && !fields::has_test_key(&head.store), hittable)
 }
 
 /// The body, no longer than the route allows. What announces itself as longer is refused at once.

@@ -14,6 +14,7 @@ pub mod counts;
 pub mod degradation;
 pub mod delivery;
 pub mod detect;
+pub mod drill;
 pub mod engine;
 pub mod escalation;
 pub mod fleet;

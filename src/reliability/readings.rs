@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::alert::Sign;
 use super::breaker::BreakerState;
 use super::counts::Windows;
+use super::drill::DrillScope;
 use super::escalation::LocalMinute;
 use super::fleet::Sighting;
 pub use super::reach::Reach;
@@ -40,6 +41,10 @@ pub struct Readings {
     pub elsewhere: Vec<Arc<str>>,
     /// What other members of the fleet see; `None`: there are no others, or nobody can say.
     pub sightings: Option<Vec<Sighting>>,
+    /// The drill that goes on, or whose doings have not gone by yet; `None`: there is none.
+    pub drill: Option<DrillScope>,
+    /// Replies of the routes that drills have spoilt: promises are not held to them.
+    pub spoilt: Windows,
     /// The process stood still until this moment, since the last look: nobody saw the seconds before it.
     pub resumed: Option<At>,
     /// Facts for the evidence of every new incident: config generation, build, recent changes.

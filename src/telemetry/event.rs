@@ -3,6 +3,7 @@
 //! Levels are for the person on call: `error` needs a human, `warn` is degraded but handled, `info` is a change of
 //! state. The message is constant; the facts are fields.
 
+mod drills;
 mod names;
 mod process;
 
@@ -11,6 +12,7 @@ use tracing::{error, info, warn};
 use crate::reliability::outbox::OutboxOutcome;
 use crate::reliability::recovery::{RunEvent, RunEventKind};
 
+pub use drills::DrillEvent;
 pub use names::NamesEvent;
 pub use process::{LevelMoved, MemoryEvent, ProcessEvent};
 

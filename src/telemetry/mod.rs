@@ -8,6 +8,7 @@ pub mod bypass;
 mod cells;
 pub mod clients;
 pub mod degradation;
+pub mod drills;
 pub mod event;
 mod exposer;
 mod family;
@@ -95,6 +96,8 @@ pub struct Telemetry {
     pub bypass: bypass::BypassMetrics,
     /// How much of the service is given up.
     pub degradation: degradation::DegradationMetrics,
+    /// Drills.
+    pub drills: drills::DrillMetrics,
     /// Writes that are queued.
     pub outbox: outbox::OutboxMetrics,
     exposer: exposer::Exposer,
@@ -123,6 +126,7 @@ impl Telemetry {
             fleet: fleet::FleetMetrics::default(),
             bypass: bypass::BypassMetrics::default(),
             degradation: degradation::DegradationMetrics::default(),
+            drills: drills::DrillMetrics::default(),
             outbox: outbox::OutboxMetrics::default(),
             exposer: exposer::Exposer::default(),
             scratch: Mutex::default(),

@@ -4,12 +4,14 @@
 //! to know requests and routes' meaning; what it learns it drops into its gate and its metrics.
 
 mod connect;
+pub mod drill;
 pub mod endpoint;
 pub mod fast_path;
 pub mod gate;
 pub mod guard;
 pub mod health;
 pub mod idle;
+mod in_force;
 pub mod load;
 pub mod local;
 mod looks;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 
+use super::drill::Injection;
 use super::gate::Gate;
 use super::guard::Listeners;
 use super::load::Load;
@@ -20,6 +21,7 @@ use super::resolve;
 use super::routes::{self, RouteTemplates};
 use super::shares::Shares;
 use super::throttle::Throttle;
+pub use super::unlisted::HostLookup;
 use super::unlisted::UnlistedHosts;
 use super::{RouteEntry, Upstream, client_tls};
 use crate::config::{self, Config, Unlisted};
@@ -52,6 +54,8 @@ pub struct World {
     locals: HashMap<UpstreamName, Arc<RouteEntry>>,
     /// What the degradation level says; `None`: it is 0.
     pub directives: Option<Arc<Directives>>,
+    /// The drill that goes on, or has not gone by yet; `None`: there is none.
+    pub drill: Option<Arc<Injection>>,
 }
 
 impl World {
@@ -82,19 +86,9 @@ impl World {
     }
 }
 
-/// What became of a host that no upstream lists.
-pub enum HostLookup {
-    /// It may be called.
-    Entry(Arc<RouteEntry>),
-    /// All its addresses lie in a forbidden range.
-    Forbidden(&'static str),
-    /// The name has no address.
-    NoAddress,
-}
-
 /// Holds the snapshot that requests read, and puts new ones in its place.
 pub struct Registry {
-    world: ArcSwap<World>,
+    pub(super) world: ArcSwap<World>,
     telemetry: Arc<Telemetry>,
     resolver: Arc<Resolver>,
     workers: usize,
@@ -119,6 +113,7 @@ impl Registry {
             wildcards: Vec::new(),
             locals: HashMap::new(),
             directives: None,
+            drill: None,
         };
         let registry = Arc::new(Self {
             world: ArcSwap::from_pointee(empty),
@@ -190,14 +185,9 @@ impl Registry {
             self.unlisted.clear();
         }
         let next = self.world_of(config, upstreams);
-        // Directives that were put in force meanwhile stay.
-        self.world.rcu(|now| World { directives: now.directives.clone(), ..next.clone() });
+        // Directives and drills that were put in force meanwhile stay.
+        self.world.rcu(|now| next.beside(now));
         fresh
-    }
-
-    /// Puts other directives in force; all else stays as it is, whatever a reload does at the same time.
-    pub fn direct(&self, directives: Option<Arc<Directives>>) {
-        self.world.rcu(|now| World { directives: directives.clone(), ..World::clone(now) });
     }
 
     fn made(&self, wanted: &Arc<config::UpstreamConfig>, trusted: bool, now: Instant) -> Arc<Upstream> {
@@ -319,7 +309,17 @@ impl Registry {
             })
             .collect();
         let templates = RouteTemplates::of(&routes);
-        World { config, upstreams, routes, templates, hosts, wildcards, locals, directives: None }
+        World {
+            config,
+            upstreams,
+            routes,
+            templates,
+            hosts,
+            wildcards,
+            locals,
+            directives: None,
+            drill: None,
+        }
     }
 
     /// A host that no upstream lists, where the policy lets it pass: looked up, and again by its TTL.

@@ -12,6 +12,16 @@ use super::retries::Retries;
 use super::{RouteEntry, Upstream, resolve};
 use crate::config;
 
+/// What became of a host that no upstream lists.
+pub enum HostLookup {
+    /// It may be called.
+    Entry(Arc<RouteEntry>),
+    /// All its addresses lie in a forbidden range.
+    Forbidden(&'static str),
+    /// The name has no address.
+    NoAddress,
+}
+
 /// Hosts kept at most; beyond them each request looks its host up and its connection is not kept.
 const MOST: usize = 1_024;
 /// A host is reported again after this long.

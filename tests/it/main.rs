@@ -48,6 +48,8 @@ mod deadlines;
 mod degradation;
 /// When descriptors run out, what an operator needs has its own.
 mod descriptors;
+/// A fault that is injected on purpose: who meets it, what is measured, what ends it.
+mod drills;
 /// The way out: forward proxy, tunnels, local listeners, the address guard.
 mod egress;
 /// What was measured stands on an incident's timeline.

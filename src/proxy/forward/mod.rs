@@ -2,6 +2,7 @@
 //!
 //! `h1` and `h2` speak; `watch` says when waiting is over, and whose fault that is.
 
+mod drilled;
 mod h1;
 mod h2;
 mod interim;

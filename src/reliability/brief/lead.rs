@@ -169,6 +169,9 @@ fn whom(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> String 
     if let Some(since) = unseen(incident) {
         return format!("not seen since {}, so whether it still holds is not known", moment(since, now));
     }
+    if incident.drill.is_some() {
+        return "a drill fails part of its requests on purpose".to_owned();
+    }
     if incident.is_drill() {
         return "nobody is affected".to_owned();
     }

@@ -226,6 +226,7 @@ fn means(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<St
     }
     let (failed, total) = about.counts();
     let seen = match (failed, total) {
+        _ if incident.drill.is_some() => "This is a drill: part of its requests fails on purpose.".to_owned(),
         _ if incident.is_drill() => "This is a drill; nobody is affected.".to_owned(),
         _ if !about.carries => "Requests of users are not known to be affected.".to_owned(),
         (_, 0) => "Nobody asked for it in the last minute, so how many are affected is not known.".to_owned(),

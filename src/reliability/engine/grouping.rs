@@ -103,7 +103,9 @@ impl Engine {
         let title = finding.says.as_ref().map_or_else(String::new, |says| says.title.clone());
         let (key, severity) = (finding.key.clone(), finding.severity);
         let beginning = Beginning { id: id.clone(), key, title, severity, began, earlier };
-        self.incidents.insert(id.clone(), Incident::suspected(beginning, now));
+        let mut incident = Incident::suspected(beginning, now);
+        incident.drill = self.drill.mark(&finding.key.service, finding.cause.as_ref());
+        self.incidents.insert(id.clone(), incident);
         id
     }
 

@@ -12,6 +12,7 @@
 
 mod calls;
 mod command;
+mod drilling;
 mod effect;
 mod fleet;
 mod grouping;
@@ -97,6 +98,8 @@ pub struct Engine {
     sizes: Sizes,
     /// What became of calls of incidents that are not known here yet.
     early: Vec<effect::Early>,
+    /// The drill of the last look.
+    drill: drilling::DrillWatch,
 }
 
 /// What a step has changed so far.
@@ -128,6 +131,7 @@ impl Engine {
             changed: ChangeSet::default(),
             sizes: Sizes::default(),
             early: Vec::new(),
+            drill: drilling::DrillWatch::default(),
         }
     }
 
@@ -226,7 +230,8 @@ impl Engine {
 
     /// Is nobody called about this incident now?
     pub fn is_silenced(&self, incident: &Incident) -> bool {
-        self.silences.iter().any(|silence| silence.covers(&incident.key, incident.severity, self.clock.now))
+        incident.is_quiet_drill()
+            || self.silences.iter().any(|one| one.covers(&incident.key, incident.severity, self.clock.now))
     }
 
     /// Does a live alert of this incident still see the matter?

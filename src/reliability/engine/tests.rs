@@ -1,3 +1,4 @@
+mod drilling;
 mod step;
 
 use super::*;

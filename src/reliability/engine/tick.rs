@@ -25,6 +25,7 @@ impl Engine {
     pub fn tick(&mut self, readings: &Readings, now: At) -> Vec<Effect> {
         let now = now.max(self.clock.now);
         self.clock = Clock { now, local: readings.local, holiday: readings.holiday };
+        self.drill.see(readings.drill.as_ref());
         let Some(evidence) = self.mode.evidence_mut() else { return Vec::new() };
         let mut findings = evidence.detector.look(&self.policy.detect, readings, now);
         let own = self.overlay(&mut findings, readings);
@@ -42,6 +43,7 @@ impl Engine {
             self.forget_the_gone(readings, now);
         }
         let live = self.live();
+        self.leave_drills(&live, now);
         for id in &live {
             self.settle(id, readings, now);
         }
@@ -56,6 +58,19 @@ impl Engine {
     /// Those that are not over, oldest first.
     pub(super) fn live(&self) -> Vec<IncidentId> {
         self.incidents.values().filter(|one| one.state.is_live()).map(|one| one.id.clone()).collect()
+    }
+
+    /// What is left of a drill that is over is a real incident, also after a restart: people are called.
+    fn leave_drills(&mut self, live: &[IncidentId], now: At) {
+        let current = self.drill.id();
+        for id in live {
+            self.with(id, |incident| {
+                incident.drill.take_if(|mark| Some(&mark.id) != current.as_ref())?;
+                let text = "the drill is over and this is not: it is a real incident from here on".to_owned();
+                incident.tell(now, Actor::Engine, EntryKind::State, text, Vec::new());
+                None
+            });
+        }
     }
 
     /// Does another member of the fleet still see what this alert is about? Then what is good here ends nothing.

@@ -25,15 +25,17 @@ impl Engine {
         let mut whole: Vec<(bool, Slice)> = Vec::new();
         let mut counts = Counts::default();
         for upstream in &readings.upstreams {
-            let seen = self.second_of(upstream, now);
+            let seen = self.drill.seen_of(&upstream.name, self.second_of(upstream, now));
             let backend = readings.backend.as_ref() == Some(&upstream.name);
             whole.push((backend, seen));
             let marked = self.maintained(&upstream.name, seen, now);
-            self.mark(&upstream.name, marked, upstream.counts.s1, down_since(upstream, marked), now);
+            let asked = if seen == Slice::Maintenance { Counts::default() } else { upstream.counts.s1 };
+            self.mark(&upstream.name, marked, asked, down_since(upstream, marked), now);
         }
         for route in &readings.routes {
             counts = counts.plus(route.counts.s1);
         }
+        let counts = self.drill.spare(counts);
         let service: Arc<str> = Arc::from(SERVICE);
         let seen = match readings.stage {
             Stage::Draining => Slice::Unknown,
@@ -90,11 +92,14 @@ fn down_since(upstream: &UpstreamReading, slice: Slice) -> Option<At> {
 
 /// The service is its backend, degraded by what it depends on. Without a backend it is all its upstreams.
 fn of_the_whole(seen: &[(bool, Slice)]) -> Slice {
-    let known = || seen.iter().filter(|(_, slice)| *slice != Slice::Unknown);
+    // What a drill does to one of them is announced, and says nothing of the others.
+    let announced = seen.iter().any(|(_, slice)| *slice == Slice::Maintenance);
+    let known = || seen.iter().filter(|(_, slice)| !matches!(slice, Slice::Unknown | Slice::Maintenance));
     let suffers = known().any(|(_, slice)| matches!(slice, Slice::Down | Slice::Degraded));
     match seen.iter().find(|(backend, _)| *backend) {
         Some((_, Slice::Up)) if suffers => Slice::Degraded,
         Some((_, slice)) => *slice,
+        None if known().next().is_none() && announced => Slice::Maintenance,
         None if known().next().is_none() => Slice::Unknown,
         None if known().all(|(_, slice)| *slice == Slice::Down) => Slice::Down,
         None if suffers => Slice::Degraded,

@@ -16,6 +16,7 @@
 //! * Nothing follows `Cleared` and `Reviewed`; after `Resolved` comes only the review.
 
 mod bounds;
+mod drill;
 mod head;
 mod lifecycle;
 mod merge;
@@ -28,17 +29,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::escalation::Escalation;
-use super::rule::{AlertKey, Rule, Severity};
+use super::rule::{AlertKey, Severity};
 use crate::names::IncidentId;
 use crate::units::At;
 pub use bounds::{BYTES, HumanText, LINES};
+pub use drill::{DRILL, DrillCalls, DrillMark};
 pub use head::Head;
 pub use lifecycle::{Force, Refused, Transition};
 pub use review::{ActionItem, Review};
 pub use timeline::{Actor, Entry, EntryKind};
-
-/// What a drill is about: a test incident names no other service unless it is told one.
-pub const DRILL: &str = "test";
 
 /// The state of an incident in its lifecycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -236,6 +235,9 @@ pub struct Incident {
     /// Lines of signals that are only counted, see [`Incident::tell`].
     #[serde(default)]
     pub untold: u64,
+    /// A drill brought it about: it counts in no figure. `None`: it is a real one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<DrillMark>,
     /// Rises with every change; the newer of two copies has the higher one.
     #[serde(default)]
     pub version: u64,
@@ -290,6 +292,7 @@ impl Incident {
             escalation: Escalation::default(),
             timeline: Vec::new(),
             untold: 0,
+            drill: None,
             version: 0,
         }
     }
@@ -362,11 +365,6 @@ impl Incident {
     /// The signal of that key.
     pub fn signal_mut(&mut self, key: &AlertKey) -> Option<&mut Signal> {
         self.signals.iter_mut().find(|signal| signal.key == *key)
-    }
-
-    /// Opened by hand about the service `test`, to see that people are reached: it counts in no figure.
-    pub fn is_drill(&self) -> bool {
-        self.key.rule == Rule::Manual && &*self.key.service == DRILL
     }
 
     /// The signals that are not over.

@@ -134,7 +134,7 @@ impl Recovery {
     /// What incidents ask for.
     fn begin_due(&mut self, engine: &Engine, out: &mut Vec<RecoveryEffect>) {
         for incident in engine.incidents().filter(|one| one.state.is_live() && engine.goes_on(&one.id)) {
-            if engine.is_silenced(incident) {
+            if engine.is_silenced(incident) || incident.is_drill() {
                 continue; // announced work: nobody helps it
             }
             let due = incident.active().find_map(|signal| {

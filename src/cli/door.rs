@@ -1,0 +1,74 @@
+//! Orders to a running sidecar, by its admin port.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::runtime::files;
+
+/// Longer than checks of a runbook may take, and what the store is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Bytes of an answer.
+const ANSWER: u64 = 4 << 20;
+
+/// Which sidecar is asked, and as whom.
+#[derive(Clone, Debug, Args)]
+pub(super) struct AdminDoor {
+    /// The admin port of that sidecar.
+    #[arg(long, default_value = "127.0.0.1:9901", value_name = "HOST:PORT")]
+    admin: String,
+    /// The file with the token of the admin port, where it asks for one.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// What a refusal of the API says.
+pub(super) fn refused(status: u16, answer: &Value) -> String {
+    let text = |field: &str| answer[field].as_str().unwrap_or_default();
+    format!("{status}: {} ({})", text("detail"), text("hint"))
+}
+
+impl AdminDoor {
+    /// One request below `/api/v2/sre/`, to whichever of its addresses answers: the status and the body.
+    pub(super) fn ask(&self, method: &str, path: &str, order: &str) -> Result<(u16, String), String> {
+        let admin = &self.admin;
+        let token = self.token_file.as_deref().map(files::read_to_string).transpose();
+        let token = token.map_err(|error| format!("the token cannot be read: {error}"))?;
+        let token =
+            token.map(|token| format!("Authorization: Bearer {}\r\n", token.trim())).unwrap_or_default();
+        let request = format!(
+            "{method} /api/v2/sre/{path} HTTP/1.1\r\nHost: localhost\r\n{token}Content-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{order}",
+            order.len()
+        );
+        let all = admin.to_socket_addrs().map_err(|error| {
+            format!("--admin {admin:?} leads nowhere: {error}; write HOST:PORT, such as 127.0.0.1:9901")
+        })?;
+        let mut told = format!("--admin {admin:?} has no address");
+        for address in all {
+            let asked = || -> std::io::Result<String> {
+                let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.write_all(request.as_bytes())?;
+                let mut answer = String::new();
+                stream.take(ANSWER).read_to_string(&mut answer)?;
+                Ok(answer)
+            };
+            match asked() {
+                Ok(answer) => {
+                    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+                    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+                    return status
+                        .map(|status| (status, body.to_owned()))
+                        .ok_or_else(|| format!("{address} speaks no HTTP"));
+                }
+                Err(error) => told = format!("nobody answers at {address}: {error}"),
+            }
+        }
+        Err(told)
+    }
+}
