@@ -16,6 +16,7 @@ pub mod delivery;
 pub mod detect;
 pub mod engine;
 pub mod escalation;
+pub mod failover;
 pub mod fleet;
 pub mod health;
 pub mod idempotency;
