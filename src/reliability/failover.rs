@@ -289,12 +289,7 @@ impl Failover {
     }
 
     /// How the first group is, and by what it would be ill.
-    fn first(
-        &self,
-        policy: &FailoverPolicy,
-        sight: GroupSight,
-        now: Instant,
-    ) -> (Condition, SwitchReason) {
+    fn first(&self, policy: &FailoverPolicy, sight: GroupSight, now: Instant) -> (Condition, SwitchReason) {
         let empty_for = self.empty_since.map(|since| now.saturating_duration_since(since));
         match (sight.breaker, policy.when) {
             _ if empty_for.is_some_and(|length| length >= WITHOUT_ADDRESS) => {

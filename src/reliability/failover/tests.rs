@@ -92,10 +92,11 @@ fn ordinary_days_switch_nothing() {
         ("a deploy that leaves one of three", POLICY, vec![(60, sight(3, 1)), (60, sight(3, 2))]),
         ("a name without an address for a moment", half, vec![(1, sight(0, 0)), (9, WELL), (4, sight(0, 0))]),
         ("an operator who holds the breaker open", half, vec![(300, with(BreakerSight::HeldOpen))]),
-        ("a breaker that lets probes through and grows back", half, vec![
-            (30, with(BreakerSight::HalfOpen)),
-            (10, with(BreakerSight::Ramping)),
-        ]),
+        (
+            "a breaker that lets probes through and grows back",
+            half,
+            vec![(30, with(BreakerSight::HalfOpen)), (10, with(BreakerSight::Ramping))],
+        ),
         ("a breaker that opens where checks alone decide", POLICY, vec![(60, with(BreakerSight::Open))]),
     ] {
         let mut seen = Watched::new(policy);
