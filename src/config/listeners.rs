@@ -83,12 +83,12 @@ fn circles(file: &ConfigFile, own: impl Fn(IpAddr) -> bool) -> Vec<(String, Stri
     let all = all(file);
     let mut found = Vec::new();
     for (name, upstream) in &file.upstreams {
-        let nth = |key, all: &[Text<Endpoint>]| {
-            all.iter().enumerate().map(move |(nth, one)| (format!("{key}.{nth}"), one)).collect::<Vec<_>>()
+        let of = |key: &'static str, all: std::slice::Iter<'_, Text<Endpoint>>| {
+            all.enumerate().map(|(nth, one)| (key, nth, one.clone())).collect::<Vec<_>>()
         };
-        let endpoints = [nth("endpoints", &upstream.endpoints), nth("backup", &upstream.backup)].concat();
-        for (at, Text(endpoint)) in endpoints {
-            let Some(listener) = all.iter().find(|one| reaches(endpoint, one.at, &own)) else { continue };
+        let first = of("endpoints", upstream.endpoints.iter());
+        for (key, nth, Text(endpoint)) in first.into_iter().chain(of("backup", upstream.backup.iter())) {
+            let Some(listener) = all.iter().find(|one| reaches(&endpoint, one.at, &own)) else { continue };
             let told = match &listener.behind {
                 Behind::Operator => {
                     "is the operator's port of this very process, and no service; write the address of the service (the API \
@@ -104,7 +104,7 @@ fn circles(file: &ConfigFile, own: impl Fn(IpAddr) -> bool) -> Vec<(String, Stri
                 }
                 Behind::Local(_) => continue,
             };
-            found.push((format!("upstreams.{name}.{at}"), told.to_owned()));
+            found.push((format!("upstreams.{name}.{key}.{nth}"), told.to_owned()));
         }
     }
     found

@@ -14,7 +14,7 @@ use crate::reliability::failover::{FailoverPolicy, FailoverWhen};
 use crate::units::{Percent, Text, Written as _, secs};
 
 /// The name of the breaker of the backup group, after the upstream's and a dot.
-pub const BACKUP: &str = "backup";
+const BACKUP: &str = "backup";
 
 /// `failover = { … }` as written.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
