@@ -180,7 +180,7 @@ mod tests {
             ),
             (checked("failover = { when = \"brake\" }"), "did you mean \"breaker\"?"),
             (checked("failover = { back_after = \"0s\" }"), "0s is not within 1s to 1d"),
-            (checked("failover = { min_healthy = \"101%\" }"), "expected a percentage"),
+            (checked("failover = { min_healthy = \"101%\" }"), "write a percentage in quotes"),
             (checked("breaker = { operations = { backup = \"/b\" } }"), "name it otherwise"),
         ] {
             let problems = with(&written).expect_err(&written);
