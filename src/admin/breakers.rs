@@ -35,11 +35,15 @@ impl NamedBreaker {
         let of = name.split_once('.').map_or(name, |(upstream, _)| upstream);
         let upstream = all.iter().find(|upstream| upstream.config.name.as_str() == of);
         let known = |upstream: &&Arc<Upstream>| of == name || upstream.operations.named(name).is_some();
-        let Some(upstream) = upstream.filter(known) else {
+        let group = |upstream: &Arc<Upstream>| {
+            let backup = upstream.backup.as_ref().filter(|backup| *backup.breaker.label == *name);
+            backup.or(Some(upstream).filter(known)).map(Arc::clone)
+        };
+        let Some(upstream) = upstream.and_then(group) else {
             let known = all.iter().flat_map(|upstream| labels(upstream)).collect();
             return Err(ApiError::UnknownUpstream { name: name.to_owned(), known });
         };
-        Ok(Self { upstream: Arc::clone(upstream), name: name.to_owned() })
+        Ok(Self { upstream, name: name.to_owned() })
     }
 
     fn gate(&self) -> &Arc<Gate> {
@@ -47,8 +51,8 @@ impl NamedBreaker {
     }
 
     /// The status of the answer is that of the dependency.
-    fn about(&self) -> Provenance {
-        Provenance::now().of(dependencies::dependency(&self.upstream).0)
+    fn about(&self, admin: &Admin) -> Provenance {
+        Provenance::now().of(dependencies::dependency(admin, &self.upstream).0)
     }
 
     fn view(&self, moment: Moment) -> Breaker {
@@ -62,16 +66,18 @@ impl NamedBreaker {
 
 fn labels(upstream: &Upstream) -> impl Iterator<Item = String> {
     let operations = upstream.operations.iter().map(|operation| operation.series.label.to_string());
-    std::iter::once(upstream.config.name.as_str().to_owned()).chain(operations)
+    let backup = upstream.backup.iter().map(|backup| backup.breaker.label.to_string());
+    std::iter::once(upstream.config.name.as_str().to_owned()).chain(backup).chain(operations)
 }
 
-/// All breakers: each upstream's, followed by those of its operations.
+/// All breakers: each upstream's, followed by those of its backup endpoints and of its operations.
 #[utoipa::path(get, path = "/circuit-breakers", responses((status = 200, body = Observed<Breakers>)))]
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Breakers>> {
     let moment = clock::now();
     let mut circuit_breakers = Vec::new();
     for upstream in dependencies::sorted(&admin) {
-        circuit_breakers.push(Breaker::of(&upstream, moment));
+        let groups = std::iter::once(&upstream).chain(&upstream.backup);
+        circuit_breakers.extend(groups.map(|group| Breaker::of(group, moment)));
         let of = |operation| Breaker::of_operation(&upstream, operation, moment);
         circuit_breakers.extend(upstream.operations.iter().map(of));
     }
@@ -86,7 +92,7 @@ pub(super) async fn show(
     Path(name): Path<String>,
 ) -> Result<Json<Observed<Breaker>>, ApiError> {
     let found = NamedBreaker::find(&admin, &name)?;
-    Ok(found.about().answer(&admin, found.view(clock::now())))
+    Ok(found.about(&admin).answer(&admin, found.view(clock::now())))
 }
 
 fn order(body: &Bytes) -> Result<(Order, Duration), ApiError> {
@@ -126,7 +132,7 @@ async fn obey(
     let BreakerReply { outcome, record, audit_id, stored } = admin.control.breaker(ordered, moment).await;
     let audit_id = admin.told(Some(audit_id), &record);
     let moved = Moved { circuit_breaker: breaker.view(moment), audit_id, stored, note: note(outcome) };
-    Ok(breaker.about().answer(admin, moved))
+    Ok(breaker.about(admin).answer(admin, moved))
 }
 
 fn note(outcome: BreakerOutcome) -> String {

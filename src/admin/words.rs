@@ -1,6 +1,7 @@
 //! The words of the closed sets of the API, by schema and field, for the contract.
 
 use crate::reliability::breaker::{BreakerState, Mode};
+use crate::reliability::failover::{Group, SwitchReason};
 use crate::reliability::fleet::Duty;
 use crate::reliability::health::Status;
 use crate::reliability::incident::State;
@@ -30,7 +31,7 @@ const DAY: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$";
 /// A regular expression that a text of an order fits, and that all texts fit which the route takes in this form.
 pub(super) fn pattern(schema: &str, field: &str) -> Option<&'static str> {
     match (schema, field) {
-        ("Order" | "LevelRequest", "ttl") => Some(WEEK),
+        ("Order" | "LevelRequest" | "FailoverRequest", "ttl") => Some(WEEK),
         ("SilenceOrder", "for") => Some(MONTH),
         ("SilenceOrder", "from" | "until") => Some(MOMENT),
         ("ActionOrder", "due") => Some(DAY),
@@ -98,6 +99,10 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         ("SilenceView" | "SilenceOrder", "purpose") => vec!["silence", "maintenance"],
         ("MatcherView", "label") => vec!["rule", "service", "scope", "severity"],
         ("MatcherView", "is") => vec!["=", "!="],
+        ("FailoverView" | "FailoverRequest", "group") => {
+            [Group::First, Group::Backup].map(Group::label).into()
+        }
+        ("FailoverView", "reason") => SwitchReason::ALL.map(SwitchReason::label).into(),
         (_, "raised_by") => vec!["order", "breaker"],
         (_, "kept_in") => vec!["store", "memory"],
         ("SeriesView", "direction") => vec!["ingress", "egress"],

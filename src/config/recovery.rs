@@ -106,7 +106,7 @@ words! {
         ConnectionReset = Self::ConnectionReset.label(), "drop pooled connections and look names up again";
         CacheClear = Self::CacheClear.label(), "empty a cache, as its hook does";
         GracefulDegradation = Self::GracefulDegradation.label(), "raise the degradation level to the first that means something, for ten minutes";
-        Failover = Self::Failover.label(), "use another instance, as its hook does";
+        Failover = Self::Failover.label(), "call the backup endpoints of the target for ten minutes at most; where it has none, as its hook does";
         RestartService = Self::RestartService.label(), "start the application again, as its hook or Kubernetes does";
         ScaleUp = Self::ScaleUp.label(), "more replicas, as its hook or Kubernetes does";
         ScaleDown = Self::ScaleDown.label(), "fewer replicas, as its hook or Kubernetes does";
@@ -208,6 +208,8 @@ pub struct RecoveryConfig {
 struct Doers<'a> {
     hooks: &'a BTreeMap<String, HookFile>,
     kubernetes: Option<&'a KubernetesConfig>,
+    /// Some upstream has backup endpoints.
+    backup: bool,
 }
 
 impl Doers<'_> {
@@ -216,7 +218,7 @@ impl Doers<'_> {
         let name = action.label();
         match self.kubernetes.filter(|_| action.is_of_cluster()) {
             _ if action.reach() == Reach::Own || mode == StepMode::DryRun => Some(mode),
-            _ if self.hooks.contains_key(name) => Some(mode),
+            _ if self.hooks.contains_key(name) || (action == Action::Failover && self.backup) => Some(mode),
             Some(kubernetes) if kubernetes.enabled => Some(mode),
             Some(_) => Some(StepMode::DryRun),
             None => None,
@@ -225,11 +227,11 @@ impl Doers<'_> {
 }
 
 impl RecoveryFile {
-    /// Checks both tables.
+    /// Checks both tables; `backed`: upstreams that have backup endpoints.
     pub(super) fn check(
         &self,
         plans: &BTreeMap<String, PlanFile>,
-        upstreams: &[&str],
+        (upstreams, backed): (&[&str], &[&str]),
         kubernetes: Option<Arc<KubernetesConfig>>,
         problems: &mut Collector<'_>,
     ) -> RecoveryConfig {
@@ -248,7 +250,8 @@ impl RecoveryFile {
                 hooks.insert(action, hook);
             }
         }
-        let doers = Doers { hooks: &self.actions, kubernetes: kubernetes.as_deref() };
+        let doers =
+            Doers { hooks: &self.actions, kubernetes: kubernetes.as_deref(), backup: !backed.is_empty() };
         let plans = plans.iter().filter_map(|(name, written)| {
             written.check(problems.part(format!("plans.{name}")), name, doers, upstreams)
         });

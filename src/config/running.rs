@@ -160,7 +160,9 @@ impl ConfigFile {
         let process = self.process.check(problems.part("process"));
         let watch = self.watch(&named, latency, &routes, problems);
         let kubernetes = self.kubernetes.check(problems.part("kubernetes"));
-        let recovery = self.recovery.check(&self.plans, &named, kubernetes, problems);
+        let backed = self.upstreams.iter().filter(|(_, upstream)| !upstream.backup.is_empty());
+        let backed: Vec<&str> = backed.map(|(name, _)| name.as_str()).collect();
+        let recovery = self.recovery.check(&self.plans, (&named, &backed), kubernetes, problems);
         let runbooks = self.runbooks.check(problems.part("runbooks"));
         self.access_log.check(problems.part("access_log"));
         listeners::check(&self, problems);

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::changes::{self, ChangeWriter};
 use super::looks::{ChecksMade, RunbookLook, RunbookOrder, RunbookRefused};
 use super::time::Time;
 use super::{AuditRecord, Changes, Records, Snapshot};
+use crate::degrade::failover::Failovers;
 use crate::degrade::levels::Levels;
 use crate::degrade::outbox::Outbox;
 use crate::reliability::engine::{Command, SilenceCommand};
@@ -18,7 +20,7 @@ use crate::store::rows::Write;
 use crate::units::At;
 
 /// Orders that may wait.
-pub(super) const WAITING: usize = 256;
+const WAITING: usize = 256;
 
 /// Who orders what, for the audit log.
 #[derive(Clone, Debug)]
@@ -96,8 +98,39 @@ pub struct Handle {
     pub(super) changes: Changes,
     pub(super) records: Records,
     pub(super) levels: Arc<Levels>,
+    pub(super) failovers: Arc<Failovers>,
     pub(super) time: Arc<Time>,
     pub(super) outbox: Option<Arc<Outbox>>,
+}
+
+/// The inner side of the door: orders come in, snapshots and changes go out.
+pub(super) struct Door {
+    pub(super) asks: mpsc::Receiver<PendingOrder>,
+    pub(super) snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(super) changes: ChangeWriter,
+}
+
+/// The door for those who look and order, from both sides.
+pub(super) fn door(
+    records: &Records,
+    (levels, failovers): (Arc<Levels>, Arc<Failovers>),
+    time: Arc<Time>,
+) -> (Door, Handle) {
+    let (send, asks) = mpsc::channel(WAITING);
+    let (snapshot, watching) = watch::channel(Arc::default());
+    let (changes, reader) = changes::changes();
+    let records = records.clone();
+    let handle = Handle {
+        asks: send,
+        snapshot: watching,
+        changes: reader,
+        records,
+        levels,
+        failovers,
+        time,
+        outbox: None,
+    };
+    (Door { asks, snapshot, changes }, handle)
 }
 
 impl Handle {

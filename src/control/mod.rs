@@ -14,6 +14,7 @@ mod changes;
 mod damaged;
 mod degradation;
 mod evidence;
+mod failover;
 mod fleet;
 mod follow;
 mod handle;
@@ -56,6 +57,7 @@ pub use bypass::{Bypass, BypassReading};
 pub use canary::Canary;
 pub use changes::{Change, Changes, NextChanges};
 pub use degradation::{DegradationOrder, DegradationReply, LevelChange};
+pub use failover::{FailoverChange, FailoverOrdered, FailoverReply};
 pub use fleet::{FleetSync, FleetView, MemberView};
 pub use handle::{Handle, Order, OrderReceipt, Replies};
 pub use inbound::{InboundResult, Posted};
@@ -71,6 +73,7 @@ pub use start::{Running, start};
 pub use uptime::Uptime;
 
 use crate::config::engine::escalation::People;
+use crate::degrade::failover::Failovers;
 use crate::degrade::levels::Levels;
 use crate::names::IncidentId;
 use crate::reliability::engine::{Effect, Engine, EnginePolicy};
@@ -89,7 +92,7 @@ use crate::telemetry::sre::SreSnapshot;
 use crate::units::At;
 use changes::ChangeWriter;
 use evidence::EvidenceCollector;
-use handle::{PendingOrder, WAITING};
+use handle::{Door, PendingOrder};
 use heads::HandedOver;
 use records::LeftBehind;
 use seconds::GoodSeconds;
@@ -124,29 +127,12 @@ pub struct Control {
     /// The door from inside: what was asked comes back by it.
     door: mpsc::Sender<PendingOrder>,
     levels: Arc<Levels>,
+    failovers: Arc<Failovers>,
     time: Arc<time::Time>,
     follower: time::Follower,
     own: Own,
     /// The number of the last pause of the process that was told.
     pauses: u64,
-}
-
-/// The inner side of the door: orders come in, snapshots and changes go out.
-struct Door {
-    asks: mpsc::Receiver<PendingOrder>,
-    snapshot: watch::Sender<Arc<Snapshot>>,
-    changes: ChangeWriter,
-}
-
-/// The door for those who look and order, from both sides.
-fn door(records: &Records, levels: Arc<Levels>, time: Arc<time::Time>) -> (Door, Handle) {
-    let (send, asks) = mpsc::channel(WAITING);
-    let (snapshot, watching) = watch::channel(Arc::default());
-    let (changes, reader) = changes::changes();
-    let records = records.clone();
-    let handle =
-        Handle { asks: send, snapshot: watching, changes: reader, records, levels, time, outbox: None };
-    (Door { asks, snapshot, changes }, handle)
 }
 
 impl Control {
@@ -165,8 +151,9 @@ impl Control {
         if sync.is_some() {
             engine.watch();
         }
-        let levels = Arc::new(observer.levels());
-        let (Door { asks, snapshot, changes }, handle) = door(&records, Arc::clone(&levels), observer.time());
+        let (levels, failovers) = (Arc::new(observer.levels()), Arc::new(observer.failovers()));
+        let held = (Arc::clone(&levels), Arc::clone(&failovers));
+        let (Door { asks, snapshot, changes }, handle) = handle::door(&records, held, observer.time());
         let control = Self {
             engine,
             notifier: notifier(Replies(handle.asks.clone())),
@@ -182,6 +169,7 @@ impl Control {
             told: BTreeMap::new(),
             fleet,
             levels,
+            failovers,
             time: observer.time(),
             follower: time::Follower::new(telemetry.started()),
             own: Own::default(),
@@ -266,6 +254,7 @@ impl Control {
     fn look(&mut self) {
         let moment = clock::now();
         self.follow(moment);
+        self.failovers.look(moment.instant);
         self.levels.look(moment.instant);
         let now = self.observer.at(moment);
         self.heed_config();
@@ -275,6 +264,7 @@ impl Control {
         (readings.local, readings.holiday) = (clock.local, clock.holiday);
         readings.reported.extend(self.records.conditions());
         readings.reported.extend(self.own_conditions(now));
+        readings.reported.extend(self.failover_conditions(moment, now));
         readings.resumed = self.resumed(moment);
         self.shift(now);
         self.look_around(&mut readings, now);

@@ -16,6 +16,7 @@ use super::held::HeldAnswer;
 use super::look;
 use super::worker::Worker;
 use crate::reliability::breaker::{ExchangeEvidence, PermitRequest};
+use crate::reliability::failover::Group;
 use crate::reliability::party::{Blame, Party};
 use crate::reliability::payment::PaymentOutcome;
 use crate::reliability::retry::{self, NextAttempt};
@@ -174,7 +175,7 @@ impl<'a> AttemptLoop<'a> {
     /// May the upstream be called, and its `operation`?
     fn admit(&self, now: Instant, ask: impl Fn() -> PermitRequest) -> Result<Permits<'a>, ProxyError> {
         let upstream = &self.route.upstream;
-        let permit = self.leave(&upstream.gate, &upstream.series.breaker, now, &ask)?;
+        let permit = self.leave(&upstream.gate, &upstream.breaker, now, &ask)?;
         let operation = match self.operation {
             // What is usual for the route says nothing of one operation.
             Some(operation) => {
@@ -183,7 +184,8 @@ impl<'a> AttemptLoop<'a> {
             }
             None => None,
         };
-        Ok(Permits { upstream: permit, operation })
+        let backup = (upstream.group == Group::Backup).then_some(&*upstream.breaker);
+        Ok(Permits { upstream: permit, operation, backup })
     }
 
     fn leave(

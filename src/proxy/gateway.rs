@@ -211,7 +211,7 @@ impl Gateway<'_> {
     fn room(self, route: &RouteEntry, head: &RequestHead, exchange: &mut Exchange) -> Result<(), ProxyError> {
         let upstream = &route.upstream;
         let client = Party::client(exchange.client);
-        account::with_current(|account| account.begins(client, Arc::as_ptr(&upstream.gate) as usize));
+        account::with_current(|account| account.begins(client, Arc::as_ptr(&upstream.connections) as usize));
         self.buffers(upstream, client, exchange.started)?;
         let full = |room| ProxyError::Full { upstream: upstream.config.name.clone(), room };
         if head.wants_upgrade {

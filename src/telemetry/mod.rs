@@ -10,6 +10,7 @@ pub mod clients;
 pub mod degradation;
 pub mod event;
 mod exposer;
+pub mod failover;
 mod family;
 pub mod fleet;
 pub mod labels;
@@ -95,6 +96,7 @@ pub struct Telemetry {
     pub bypass: bypass::BypassMetrics,
     /// How much of the service is given up.
     pub degradation: degradation::DegradationMetrics,
+    pub failover: failover::FailoverMetrics,
     /// Writes that are queued.
     pub outbox: outbox::OutboxMetrics,
     exposer: exposer::Exposer,
@@ -123,6 +125,7 @@ impl Telemetry {
             fleet: fleet::FleetMetrics::default(),
             bypass: bypass::BypassMetrics::default(),
             degradation: degradation::DegradationMetrics::default(),
+            failover: failover::FailoverMetrics::default(),
             outbox: outbox::OutboxMetrics::default(),
             exposer: exposer::Exposer::default(),
             scratch: Mutex::default(),

@@ -171,7 +171,7 @@ pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
         }
         let looked_at = endpoints.iter().filter(|endpoint| !connect::is_passed_over(&endpoints, endpoint));
         let addresses: Vec<String> = looked_at.map(|endpoint| endpoint.addr.to_string()).collect();
-        held.series.keep_endpoints(&addresses);
+        held.series.keep_endpoints(held.group, &addresses);
         drop(held);
         let wait = round.wait(health.interval, health.suspect_interval);
         if pause(&endpoints, wait, health.suspect_interval, &drain).await {
@@ -241,7 +241,7 @@ fn learn(
     health: &config::HealthCheck,
 ) {
     let check = Check::from(&checked);
-    upstream.series.checked(check);
+    upstream.series.checked(upstream.group, check);
     let name = upstream.config.name.as_str();
     if check == Check::Passed && endpoint.passed(sees(health), clock::instant()) {
         UpstreamEvent::EndpointReturned { upstream: name, endpoint: &endpoint.addr.to_string() }.tell();
@@ -254,7 +254,7 @@ fn learn(
         let endpoint = &endpoint.addr.to_string();
         Event::EndpointHealth { upstream: name, endpoint, healthy, why: &why }.tell();
     }
-    upstream.series.endpoint(endpoint.addr.to_string(), endpoint.is_healthy());
+    upstream.series.endpoint(upstream.group, endpoint.addr.to_string(), endpoint.is_healthy());
 }
 
 /// A harmless connect for a breaker that is half-open for having failed to connect, and that no request probes.

@@ -52,6 +52,8 @@ mod descriptors;
 mod egress;
 /// What was measured stands on an incident's timeline.
 mod evidence;
+/// A second group of endpoints serves while the first one is ill.
+mod failover;
 /// One client does not take the service from the others.
 mod fairness;
 /// Several sidecars on one PostgreSQL: one incident, one sender, whoever dies.

@@ -40,7 +40,7 @@ pub use breaker::Operation;
 pub(super) use breaker::is_known;
 use dns::DnsFile;
 pub use endpoint::{Endpoint, Host, HostName};
-pub use failover::BackupGroup;
+use failover::BackupGroup;
 use failover::FailoverFile;
 pub use health::HealthCheck;
 use health::HealthFile;
@@ -369,7 +369,7 @@ impl UpstreamConfig {
     }
 
     /// The endpoints of both of its groups.
-    pub(super) fn all_endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+    pub fn all_endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.endpoints.iter().chain(self.backup.iter().flat_map(|backup| &backup.endpoints))
     }
 
