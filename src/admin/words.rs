@@ -52,6 +52,14 @@ fn outbox() -> Vec<&'static str> {
     [Writing, Waiting, Sending, Dead(DeadReason::Refused)].map(QueuePhase::label).into()
 }
 
+fn failover(schema: &str, field: &str) -> Option<Vec<&'static str>> {
+    Some(match (schema, field) {
+        (_, "group") => [Group::First, Group::Backup].map(Group::label).into(),
+        ("FailoverView", "reason") => SwitchReason::ALL.map(SwitchReason::label).into(),
+        _ => return None,
+    })
+}
+
 fn states(schema: &str) -> Option<Vec<&'static str>> {
     Some(match schema {
         "Query" | "IncidentView" | "Observed_IncidentView" => State::ALL.map(State::label).into(),
@@ -99,10 +107,7 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         ("SilenceView" | "SilenceOrder", "purpose") => vec!["silence", "maintenance"],
         ("MatcherView", "label") => vec!["rule", "service", "scope", "severity"],
         ("MatcherView", "is") => vec!["=", "!="],
-        ("FailoverView" | "FailoverRequest", "group") => {
-            [Group::First, Group::Backup].map(Group::label).into()
-        }
-        ("FailoverView", "reason") => SwitchReason::ALL.map(SwitchReason::label).into(),
+        ("FailoverView" | "FailoverRequest", _) => return failover(schema, field),
         (_, "raised_by") => vec!["order", "breaker"],
         (_, "kept_in") => vec!["store", "memory"],
         ("SeriesView", "direction") => vec!["ingress", "egress"],

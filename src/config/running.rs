@@ -140,6 +140,12 @@ pub(super) fn json(file: &ConfigFile) -> Value {
 }
 
 impl ConfigFile {
+    /// Upstreams that have backup endpoints.
+    fn backed(&self) -> Vec<&str> {
+        let backed = self.upstreams.iter().filter(|(_, upstream)| !upstream.backup.is_empty());
+        backed.map(|(name, _)| name.as_str()).collect()
+    }
+
     /// Checks what was filled, of what was `written`. Every check runs; `None` when problems were noted.
     pub(super) fn check(self, written: Value, hash: String, problems: &mut Collector<'_>) -> Option<Config> {
         let named: Vec<&str> = self.upstreams.keys().map(String::as_str).collect();
@@ -160,9 +166,7 @@ impl ConfigFile {
         let process = self.process.check(problems.part("process"));
         let watch = self.watch(&named, latency, &routes, problems);
         let kubernetes = self.kubernetes.check(problems.part("kubernetes"));
-        let backed = self.upstreams.iter().filter(|(_, upstream)| !upstream.backup.is_empty());
-        let backed: Vec<&str> = backed.map(|(name, _)| name.as_str()).collect();
-        let recovery = self.recovery.check(&self.plans, (&named, &backed), kubernetes, problems);
+        let recovery = self.recovery.check(&self.plans, (&named, &self.backed()), kubernetes, problems);
         let runbooks = self.runbooks.check(problems.part("runbooks"));
         self.access_log.check(problems.part("access_log"));
         listeners::check(&self, problems);

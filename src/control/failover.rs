@@ -6,14 +6,12 @@
 use std::time::Duration;
 
 use super::handle::PendingOrder;
-use super::{AuditRecord, Control, Handle, OrderedBy};
+use super::{AuditRecord, Handle, OrderedBy};
 use crate::names::UpstreamName;
-use crate::reliability::conditions;
 use crate::reliability::engine::Command;
 use crate::reliability::failover::{Failover, FailoverOrder, Group};
-use crate::reliability::readings::Reported;
 use crate::runtime::clock::Moment;
-use crate::units::{At, Written as _};
+use crate::units::Written as _;
 
 /// What an order about failover is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,17 +88,5 @@ impl Handle {
         let record = AuditRecord { actor, action, target: upstream.as_str().to_owned(), reason };
         let (audit_id, stored) = self.records.audit(&record).await;
         Some(FailoverReply { done, record, audit_id, stored })
-    }
-}
-
-impl Control {
-    /// What somebody should know of upstreams that are called at their backup endpoints.
-    pub(super) fn failover_conditions(&self, moment: Moment, now: At) -> Vec<Reported> {
-        let condition = |(name, failover): (UpstreamName, Failover)| {
-            let switched = failover.switched().filter(|_| failover.group() == Group::Backup);
-            let since = switched.map(|(at, why)| (now - moment.instant.saturating_duration_since(at), why));
-            conditions::on_backup(name.as_str(), since)
-        };
-        self.failovers.all().into_iter().map(condition).collect()
     }
 }

@@ -11,6 +11,7 @@ use crate::names::UpstreamName;
 use crate::reliability::failover::{Failover, FailoverOrder, Group, Switch};
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::FailedOver;
+use crate::upstream::health;
 use crate::upstream::registry::{Registry, World};
 
 type Held = BTreeMap<UpstreamName, Failover>;
@@ -82,7 +83,7 @@ impl Failovers {
         for (name, first) in &world.upstreams {
             let (Some(backup), Some(config)) = (&first.backup, &first.config.backup) else { continue };
             let failover = held.entry(name.clone()).or_default();
-            let (first, backup) = (first.sight(now), backup.sight(now));
+            let (first, backup) = (health::sight(first, now), health::sight(backup, now));
             if let Some(switch) = failover.look(&config.policy, first, backup, now) {
                 switched.push((name.clone(), switch));
             }

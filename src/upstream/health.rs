@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::Full;
 use tokio::net::TcpStream;
@@ -18,6 +18,7 @@ use super::endpoint::EndpointState;
 use super::{Upstream, connect, local};
 use crate::config;
 use crate::net::http::{self as http_client, AGENT, AskError, Bound, HttpVersion};
+use crate::reliability::failover::{BreakerSight, GroupSight};
 use crate::reliability::outlier::Sees;
 use crate::reliability::rise_fall::{Check, Checked, RiseFall, Round};
 use crate::runtime::drain::Drain;
@@ -112,6 +113,17 @@ where
         Ok(())
     } else {
         Err(format!("status {status}, expected {low}-{high}"))
+    }
+}
+
+/// How the endpoints of a group and its breaker are.
+pub fn sight(group: &Upstream, now: Instant) -> GroupSight {
+    let endpoints = group.endpoints.load();
+    let called = || endpoints.iter().filter(|endpoint| !connect::is_passed_over(&endpoints, endpoint));
+    GroupSight {
+        endpoints: called().count(),
+        passing: called().filter(|endpoint| endpoint.is_healthy()).count(),
+        breaker: BreakerSight::of(&group.gate.view(now)),
     }
 }
 

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
-
 use super::gate::Gate;
 use super::load::Load;
 use super::operations::Operations;
@@ -48,7 +46,7 @@ impl UpstreamMaker {
             remade: 0,
             renewal: Arc::default(),
             series,
-            endpoints: Arc::new(ArcSwap::from_pointee(Vec::new())),
+            endpoints: Arc::default(),
             connections,
             tunnels: Arc::default(),
             shares: Shares::of(wanted, trusted, self.workers, now),
@@ -134,10 +132,7 @@ impl UpstreamMaker {
             breaker,
             gate,
             series: Arc::clone(&first.series),
-            endpoints: before.map_or_else(
-                || Arc::new(ArcSwap::from_pointee(Vec::new())),
-                |one| Arc::clone(&one.endpoints),
-            ),
+            endpoints: before.map_or_else(|| Arc::default(), |one| Arc::clone(&one.endpoints)),
             tls: first.tls.clone(),
             remade: first.remade,
             renewal: before.map_or_else(Arc::default, |one| Arc::clone(&one.renewal)),

@@ -39,7 +39,7 @@ use arc_swap::ArcSwap;
 use crate::config;
 use crate::net::tls;
 use crate::reliability::balance::{self, Rank};
-use crate::reliability::failover::{BreakerSight, Group, GroupSight};
+use crate::reliability::failover::Group;
 use crate::reliability::outlier::{Ejection, Room};
 use crate::reliability::party::Blame;
 use crate::reliability::retry::RetryReason;
@@ -172,17 +172,6 @@ impl Upstream {
         match self.group {
             Group::First => self.series.failures(),
             Group::Backup => self.breaker.failures(),
-        }
-    }
-
-    /// How its endpoints and its breaker are.
-    pub fn sight(&self, now: Instant) -> GroupSight {
-        let endpoints = self.endpoints.load();
-        let called = || endpoints.iter().filter(|endpoint| !connect::is_passed_over(&endpoints, endpoint));
-        GroupSight {
-            endpoints: called().count(),
-            passing: called().filter(|endpoint| endpoint.is_healthy()).count(),
-            breaker: BreakerSight::of(&self.gate.view(now)),
         }
     }
 

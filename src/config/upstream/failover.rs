@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::Endpoint;
-use super::{HealthCheck, UpstreamFile};
+use super::health::HealthCheck;
 use crate::config::problem::{DAY, Part};
 use crate::config::word::{OneOf, words};
 use crate::reliability::breaker::{BreakerPolicy, Mode};
@@ -14,7 +14,7 @@ use crate::reliability::failover::{FailoverPolicy, FailoverWhen};
 use crate::units::{Percent, Text, Written as _, secs};
 
 /// The name of the breaker of the backup group, after the upstream's and a dot.
-const BACKUP: &str = "backup";
+pub(super) const BACKUP: &str = "backup";
 
 /// `failover = { … }` as written.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -49,8 +49,17 @@ pub struct BackupGroup {
     pub policy: FailoverPolicy,
 }
 
-impl UpstreamFile {
-    pub(super) fn backup_group(
+/// What is written of both groups of an upstream.
+pub(super) struct WrittenGroups<'a> {
+    pub(super) first: &'a [Text<Endpoint>],
+    pub(super) backup: &'a [Text<Endpoint>],
+    pub(super) failover: Option<&'a FailoverFile>,
+    /// An operation has the name of the backup's breaker.
+    pub(super) name_is_taken: bool,
+}
+
+impl WrittenGroups<'_> {
+    pub(super) fn check(
         &self,
         mut at: Part<'_, '_>,
         health: Option<&HealthCheck>,
@@ -66,7 +75,7 @@ impl UpstreamFile {
             return None;
         }
         for (nth, Text(endpoint)) in self.backup.iter().enumerate() {
-            if self.endpoints.iter().any(|Text(first)| first == endpoint) {
+            if self.first.iter().any(|Text(first)| first == endpoint) {
                 let told = format!("{} is one of endpoints too; take it out there or here", endpoint.write());
                 at.add(&format!("backup.{nth}"), told);
             }
@@ -78,13 +87,13 @@ impl UpstreamFile {
                  path = \"/healthz\" }",
             );
         }
-        if self.breaker.operations.contains_key(BACKUP) {
+        if self.name_is_taken {
             at.add(
                 "breaker.operations.backup",
                 "is what the breaker of the backup endpoints is called; name it otherwise",
             );
         }
-        let written = self.failover.clone().unwrap_or_default();
+        let written = self.failover.cloned().unwrap_or_default();
         let policy = written.check(at.part("failover"), health, breaker);
         let endpoints = self.backup.iter().map(|endpoint| endpoint.0.clone()).collect();
         Some(BackupGroup { endpoints, policy })

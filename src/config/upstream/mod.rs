@@ -40,8 +40,7 @@ pub use breaker::Operation;
 pub(super) use breaker::is_known;
 use dns::DnsFile;
 pub use endpoint::{Endpoint, Host, HostName};
-use failover::BackupGroup;
-use failover::FailoverFile;
+use failover::{BACKUP, BackupGroup, FailoverFile, WrittenGroups};
 pub use health::HealthCheck;
 use health::HealthFile;
 use idempotency::IdempotencyFile;
@@ -297,7 +296,13 @@ impl UpstreamFile {
         let outbox = self.queued(at.part("outbox"), preset, keys.as_ref());
         let health = self.health.as_ref().map(|health| health.check(at.part("health")));
         let breaker = self.breaker.check(at.part("breaker"));
-        let backup = self.backup_group(at.part(""), health.as_ref(), &breaker);
+        let groups = WrittenGroups {
+            first: &self.endpoints,
+            backup: &self.backup,
+            failover: self.failover.as_ref(),
+            name_is_taken: self.breaker.operations.contains_key(BACKUP),
+        };
+        let backup = groups.check(at.part(""), health.as_ref(), &breaker);
         Some(UpstreamConfig {
             impact: self.impact.clone(),
             endpoints: self.endpoints.iter().map(|endpoint| endpoint.0.clone()).collect(),
@@ -345,27 +350,6 @@ impl UpstreamConfig {
     /// upstream that is found by host: it is somebody outside, and no neighbour.
     pub fn is_complete(&self, name: &HostName) -> bool {
         name.complete || !self.hosts.is_empty()
-    }
-
-    /// Names of its endpoints that are looked up as they are and cannot be meant so.
-    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
-        let backup =
-            self.backup.iter().flat_map(|backup| &backup.endpoints).map(|endpoint| ("backup", endpoint));
-        let all = self.endpoints.iter().map(|endpoint| ("endpoints", endpoint)).chain(backup);
-        let names = all.filter_map(|(key, endpoint)| match &endpoint.host {
-            Host::Name(name) => Some((key, name)),
-            Host::Address(_) => None,
-        });
-        let short = |(_, name): &(&str, &HostName)| {
-            !(name.complete || name.text.contains('.') || name.text == "localhost")
-        };
-        names.filter(|_| !self.hosts.is_empty()).filter(short).map(|(key, name)| {
-            format!(
-                "upstreams.{}.{key} has {:?}: an upstream with hosts is looked up without the search domains of \
-                 resolv.conf; write the whole name",
-                self.name, name.text
-            )
-        })
     }
 
     /// The endpoints of both of its groups.
