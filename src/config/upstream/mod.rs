@@ -272,6 +272,15 @@ impl UpstreamFile {
         !self.idempotency.header.is_empty()
     }
 
+    fn groups(&self) -> WrittenGroups<'_> {
+        WrittenGroups {
+            first: &self.endpoints,
+            backup: &self.backup,
+            failover: self.failover.as_ref(),
+            name_is_taken: self.breaker.operations.contains_key(BACKUP),
+        }
+    }
+
     /// The hosts it lists, as they are compared; those that cannot be are as they were written.
     pub(super) fn hosts(&self) -> Vec<String> {
         let one = |host: &String| hosts::read(host, Wild::Allowed).unwrap_or_else(|_| host.clone());
@@ -296,13 +305,7 @@ impl UpstreamFile {
         let outbox = self.queued(at.part("outbox"), preset, keys.as_ref());
         let health = self.health.as_ref().map(|health| health.check(at.part("health")));
         let breaker = self.breaker.check(at.part("breaker"));
-        let groups = WrittenGroups {
-            first: &self.endpoints,
-            backup: &self.backup,
-            failover: self.failover.as_ref(),
-            name_is_taken: self.breaker.operations.contains_key(BACKUP),
-        };
-        let backup = groups.check(at.part(""), health.as_ref(), &breaker);
+        let backup = self.groups().check(at.part(""), health.as_ref(), &breaker);
         Some(UpstreamConfig {
             impact: self.impact.clone(),
             endpoints: self.endpoints.iter().map(|endpoint| endpoint.0.clone()).collect(),
