@@ -132,7 +132,7 @@ impl UpstreamMaker {
             breaker,
             gate,
             series: Arc::clone(&first.series),
-            endpoints: before.map_or_else(|| Arc::default(), |one| Arc::clone(&one.endpoints)),
+            endpoints: before.map_or_else(Arc::default, |one| Arc::clone(&one.endpoints)),
             tls: first.tls.clone(),
             remade: first.remade,
             renewal: before.map_or_else(Arc::default, |one| Arc::clone(&one.renewal)),
