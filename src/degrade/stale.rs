@@ -151,7 +151,11 @@ fn asked(head: &RequestHead) -> CacheRequest {
     let has = |name: &[u8]| lines(&head.store, name).next().is_some();
     CacheRequest {
         gets: head.method == Method::Get && !head.wants_upgrade,
-        has_credentials: has(b"authorization") || has(b"cookie"),
+        has_credentials: head
+            .store
+            .fields
+            .iter()
+            .any(|field| stale::is_credential(field.name.of(&head.store.bytes))),
         asks_for_part: has(b"range"),
         control: CacheControl::read(
             lines(&head.store, b"cache-control").chain(lines(&head.store, b"pragma")),
@@ -340,4 +344,52 @@ fn written(kept: &Kept, age: Duration, cause: Cause, asked: Method) -> (Response
     cause.tell(&mut head, "stale");
     let body = Body::of_own(&mut head, kept.body.clone(), asked);
     (head, body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::h1::parse::{HeadLimits, Parsed, request};
+
+    const POLICY: StalePolicy = StalePolicy { lasts: Duration::from_secs(600), max_body: 1_024 };
+    const CAUSE: Cause = Cause::Answered(503);
+
+    fn asking(fields: &str) -> RequestHead {
+        let text = format!("GET /a HTTP/1.1\r\nHost: a.example\r\n{fields}\r\n");
+        match request(text.as_bytes(), HeadLimits { bytes: 8_192, fields: 100 }) {
+            Ok(Parsed::Whole(head, _)) => head,
+            Ok(Parsed::Partial) | Err(_) => panic!("{text}"),
+        }
+    }
+
+    fn keeping(targets: &[Target<'_>]) -> Arc<StaleCache> {
+        let cache = Arc::new(StaleCache::default());
+        cache.allow(1 << 20);
+        for (nth, target) in targets.iter().enumerate() {
+            let mut answer = ResponseHead::own(200, Framing::Length(0));
+            answer.store.push(b"x-nth", nth.to_string().as_bytes());
+            let mut body = Body::of_own(&mut answer, Bytes::new(), Method::Get);
+            cache.watch(*target, &answer, &mut body, &POLICY);
+        }
+        cache
+    }
+
+    fn nth(cache: &StaleCache, target: Target<'_>) -> Option<String> {
+        let (head, _) = cache.answer(target, CAUSE)?;
+        lines(&head.store, b"x-nth").next().map(|value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    #[test]
+    fn two_schemes_never_mix_and_what_nobody_believes_makes_no_difference() {
+        let (plain, told) = (asking(""), asking("X-Forwarded-Proto: https\r\n"));
+        let of = |head, secure, forwarded| Target { head, secure, forwarded };
+        let cache = keeping(&[of(&plain, false, false), of(&plain, true, false), of(&told, false, true)]);
+        assert_eq!(nth(&cache, of(&plain, false, false)).as_deref(), Some("0"));
+        assert_eq!(nth(&cache, of(&plain, true, false)).as_deref(), Some("1"));
+        assert_eq!(nth(&cache, of(&told, false, true)).as_deref(), Some("2"));
+        assert_eq!(nth(&cache, of(&told, true, true)), None, "by TLS it was not asked for so");
+        assert_eq!(nth(&cache, of(&told, false, false)).as_deref(), Some("0"), "the backend is not told it");
+        let over_tls = keeping(&[of(&plain, true, false)]);
+        assert_eq!(nth(&over_tls, of(&plain, false, false)), None, "what came by TLS is never given without");
+    }
 }
