@@ -104,7 +104,7 @@ words! {
     Action: "action" {
         CircuitBreaker = Self::CircuitBreaker.label(), "hold the target's breaker open for a while";
         ConnectionReset = Self::ConnectionReset.label(), "drop pooled connections and look names up again";
-        CacheClear = Self::CacheClear.label(), "empty a cache, as its hook does";
+        CacheClear = Self::CacheClear.label(), "empty a cache, as its hook does; without one, forget the kept answers (`stale`) of the target";
         GracefulDegradation = Self::GracefulDegradation.label(), "raise the degradation level to the first that means something, for ten minutes";
         Failover = Self::Failover.label(), "use another instance, as its hook does";
         RestartService = Self::RestartService.label(), "start the application again, as its hook or Kubernetes does";
@@ -216,7 +216,8 @@ impl Doers<'_> {
         let name = action.label();
         match self.kubernetes.filter(|_| action.is_of_cluster()) {
             _ if action.reach() == Reach::Own || mode == StepMode::DryRun => Some(mode),
-            _ if self.hooks.contains_key(name) => Some(mode),
+            // Without a hook the kept answers are forgotten.
+            _ if action == Action::CacheClear || self.hooks.contains_key(name) => Some(mode),
             Some(kubernetes) if kubernetes.enabled => Some(mode),
             Some(_) => Some(StepMode::DryRun),
             None => None,
@@ -351,7 +352,8 @@ impl StepFile {
     }
 }
 
-/// What changes the application is only tried out until somebody says otherwise.
+/// What changes the application is only tried out until somebody says otherwise. So is forgetting kept answers, although they are
+/// Strop's own: they stand in for the very outage that begins a plan, and nothing brings them back while it lasts.
 fn default_mode(action: Action) -> StepMode {
     match action.reach() {
         Reach::Own => StepMode::Act,
@@ -389,6 +391,16 @@ mod tests {
         assert_eq!((plan.max_attempts, verify), (3, vec![20, 20, 300]));
         assert_eq!(config.policy.mode, RecoveryMode::On);
         assert_eq!(of("").expect("runs").policy.plans, []);
+    }
+
+    #[test]
+    fn kept_answers_are_forgotten_only_where_that_is_written() {
+        let mode = |step: &str| {
+            let config = of(&format!("[plans.a]\nsteps = [{{ action = \"cache_clear\"{step} }}]\n"));
+            config.expect("runs").policy.plans[0].steps[0].mode
+        };
+        assert_eq!(mode(""), StepMode::DryRun, "they stand in for the outage that began the plan");
+        assert_eq!(mode(", mode = \"act\""), StepMode::Act, "no hook is needed");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::message::head::{
     ByteSpan, Field, Framing, HeadStore, Known, KnownSet, Method, RequestHead, ResponseHead, begins_with,
     is_ours,
 };
+use crate::names::UpstreamName;
 use crate::reliability::retry_after;
 use crate::reliability::stale::{self, CacheAnswer, CacheControl, CacheRequest, Lifetime};
 use crate::runtime::clock;
@@ -45,6 +46,8 @@ type Line = (Box<[u8]>, Box<[u8]>);
 
 struct Kept {
     number: u64,
+    /// Whose answer it is.
+    upstream: UpstreamName,
     /// Names of fields of the request, in lower case, and the values that they had.
     varies: Vec<(Box<[u8]>, Values)>,
     status: u16,
@@ -71,6 +74,12 @@ struct Shelf {
 /// Kept answers of all routes.
 #[derive(Default)]
 pub struct StaleCache(Mutex<Shelf>);
+
+impl std::fmt::Debug for StaleCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StaleCache").field("bytes", &self.shelf().bytes).finish_non_exhaustive()
+    }
+}
 
 /// Bytes that are spoken for while an answer passes; given back when this is dropped.
 struct Reserved {
@@ -185,6 +194,12 @@ fn said(head: &ResponseHead, now: Instant) -> CacheAnswer {
     }
 }
 
+/// Is what everybody was answered before no longer what they are answered? It is gone, forbidden, a person's.
+fn replaces(asked: &CacheRequest, status: u16) -> bool {
+    let personal = asked.has_credentials || asked.asks_for_part;
+    asked.gets && !personal && matches!(status, 200..=299 | 302 | 303 | 307 | 401 | 403 | 451)
+}
+
 /// What the answer varies by, with what this request says of it.
 fn varies(head: &RequestHead, answer: &ResponseHead) -> Vec<(Box<[u8]>, Values)> {
     let names = lines(&answer.store, b"vary").flat_map(|line| line.split(|b| *b == b','));
@@ -230,11 +245,24 @@ impl StaleCache {
         }
     }
 
-    /// An answer is about to pass to the client: it is kept once all of it has, where that may be. A write that went well
-    /// forgets what was kept of its target.
+    /// Forgets all answers of an upstream: how many they were, and how many bytes they took. One that is just passing is
+    /// kept when it has passed.
+    pub fn clear(&self, upstream: &str) -> (usize, usize) {
+        let mut shelf = self.shelf();
+        let of_it = |kept: &&Arc<Kept>| kept.upstream.as_str() == upstream;
+        let numbers: Vec<u64> =
+            shelf.answers.values().flatten().filter(of_it).map(|kept| kept.number).collect();
+        let before = shelf.bytes;
+        numbers.iter().for_each(|number| shelf.remove(*number));
+        (numbers.len(), before - shelf.bytes)
+    }
+
+    /// An answer of `upstream` is about to pass to the client: it is kept once all of it has, where that may be. A write
+    /// that went well forgets what was kept of its target.
     pub fn watch(
         self: &Arc<Self>,
         target: Target<'_>,
+        upstream: &UpstreamName,
         answer: &ResponseHead,
         body: &mut Body,
         policy: &StalePolicy,
@@ -252,23 +280,29 @@ impl StaleCache {
             return;
         }
         let Some(lifetime) = stale::keeps(&asked, &said(answer, now), policy.lasts) else {
-            // What everybody was answered before is no longer what they are answered: it is gone, forbidden, a person's.
-            let personal = asked.has_credentials || asked.asks_for_part;
-            let other = matches!(answer.status, 200..=299 | 302 | 303 | 307 | 401 | 403 | 451);
-            if asked.gets && !personal && other {
+            if replaces(&asked, answer.status) {
                 self.shelf().forget(&key);
             }
             return;
         };
         let Some(most) = longest(answer.framing, policy) else { return };
-        let (status, fields) = (answer.status, kept_fields(answer));
+        let (status, fields, upstream) = (answer.status, kept_fields(answer), upstream.clone());
         let told: usize = fields.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
         let size = OVERHEAD + key.len() * 2 + told + most;
         let Some(reserved) = self.reserve(size) else { return };
         let whole = move |bytes: Vec<u8>| {
             let size = size - (most - bytes.len());
-            let kept =
-                Kept { number: 0, varies, status, fields, body: bytes.into(), lifetime, at: now, size };
+            let kept = Kept {
+                number: 0,
+                upstream,
+                varies,
+                status,
+                fields,
+                body: bytes.into(),
+                lifetime,
+                at: now,
+                size,
+            };
             let cache = Arc::clone(&reserved.cache);
             drop(reserved);
             cache.put(key, kept);
@@ -354,6 +388,10 @@ mod tests {
     const POLICY: StalePolicy = StalePolicy { lasts: Duration::from_secs(600), max_body: 1_024 };
     const CAUSE: Cause = Cause::Answered(503);
 
+    fn upstream() -> UpstreamName {
+        UpstreamName::new("backend").expect("a name")
+    }
+
     fn asking(fields: &str) -> RequestHead {
         let text = format!("GET /a HTTP/1.1\r\nHost: a.example\r\n{fields}\r\n");
         match request(text.as_bytes(), HeadLimits { bytes: 8_192, fields: 100 }) {
@@ -369,7 +407,7 @@ mod tests {
             let mut answer = ResponseHead::own(200, Framing::Length(0));
             answer.store.push(b"x-nth", nth.to_string().as_bytes());
             let mut body = Body::of_own(&mut answer, Bytes::new(), Method::Get);
-            cache.watch(*target, &answer, &mut body, &POLICY);
+            cache.watch(*target, &upstream(), &answer, &mut body, &POLICY);
         }
         cache
     }
@@ -391,5 +429,19 @@ mod tests {
         assert_eq!(nth(&cache, of(&told, false, false)).as_deref(), Some("0"), "the backend is not told it");
         let over_tls = keeping(&[of(&plain, true, false)]);
         assert_eq!(nth(&over_tls, of(&plain, false, false)), None, "what came by TLS is never given without");
+    }
+
+    #[test]
+    fn what_is_forgotten_of_an_upstream_gives_its_bytes_back() {
+        let head = asking("");
+        let [plain, tls] = [false, true].map(|secure| Target { head: &head, secure, forwarded: false });
+        let cache = keeping(&[plain, tls]);
+        let bytes = cache.shelf().bytes;
+        assert_eq!(cache.clear("other"), (0, 0));
+        assert!(nth(&cache, plain).is_some());
+        assert_eq!(cache.clear("backend"), (2, bytes));
+        assert!(nth(&cache, plain).is_none() && nth(&cache, tls).is_none());
+        let shelf = cache.shelf();
+        assert!(shelf.bytes == 0 && shelf.order.is_empty() && shelf.answers.is_empty());
     }
 }
