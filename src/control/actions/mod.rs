@@ -5,6 +5,7 @@
 
 mod hook;
 mod kubernetes;
+mod unlink;
 
 use std::sync::Arc;
 use std::time::Duration;
