@@ -9,6 +9,7 @@ use super::time::Time;
 use super::{AuditRecord, Changes, Records, Snapshot};
 use crate::degrade::levels::Levels;
 use crate::degrade::outbox::Outbox;
+use crate::degrade::stale::StaleCache;
 use crate::reliability::engine::{Command, SilenceCommand};
 use crate::reliability::incident::{Incident, Refused};
 use crate::reliability::recovery::{RecoveryCommand, RecoveryRefused, Run};
@@ -96,11 +97,17 @@ pub struct Handle {
     pub(super) changes: Changes,
     pub(super) records: Records,
     pub(super) levels: Arc<Levels>,
+    pub(super) stale: Arc<StaleCache>,
     pub(super) time: Arc<Time>,
     pub(super) outbox: Option<Arc<Outbox>>,
 }
 
 impl Handle {
+    /// What workers keep and orders are about: answers that may stand in, and queued writes.
+    pub fn kept(&self) -> (Arc<StaleCache>, Option<Arc<Outbox>>) {
+        (Arc::clone(&self.stale), self.outbox.clone())
+    }
+
     /// Gives an order about an incident; `None`: the process is leaving. What is over and no longer at hand is fetched from the store first, so
     /// that it can be reviewed weeks later; a store that does not answer leaves it as unknown as it is.
     pub async fn order(&self, order: Order<Command>) -> Option<Result<OrderReceipt<Box<Incident>>, Refused>> {

@@ -144,8 +144,9 @@ fn door(records: &Records, levels: Arc<Levels>, time: Arc<time::Time>) -> (Door,
     let (snapshot, watching) = watch::channel(Arc::default());
     let (changes, reader) = changes::changes();
     let records = records.clone();
+    let (outbox, stale) = (None, Arc::default());
     let handle =
-        Handle { asks: send, snapshot: watching, changes: reader, records, levels, time, outbox: None };
+        Handle { asks: send, snapshot: watching, changes: reader, records, levels, stale, time, outbox };
     (Door { asks, snapshot, changes }, handle)
 }
 

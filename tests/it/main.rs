@@ -28,6 +28,7 @@ mod both;
 mod breaker;
 /// Connections that pass the egress by are seen.
 mod bypass;
+mod caches;
 /// Who is called through what, and what a channel that was away is told.
 mod calls;
 mod canary;

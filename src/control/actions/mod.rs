@@ -5,6 +5,7 @@
 
 mod hook;
 mod kubernetes;
+mod unlink;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,6 +137,7 @@ impl Actions {
             Action::CircuitBreaker => self.hold_breaker(request).await,
             Action::ConnectionReset => self.reset_connections(request),
             Action::GracefulDegradation => self.degrade(request).await,
+            Action::CacheClear if self.hook(request.action).is_none() => self.clear_kept(request),
             Action::CacheClear
             | Action::Failover
             | Action::RestartService
@@ -220,6 +222,18 @@ impl Actions {
         let order = DegradationOrder { change: LevelChange::Raise(level, DEGRADED), actor, reason };
         let _ = self.handle.degrade(order, clock::now()).await;
         (StepResult::Done, format!("level {}, for {} s at most", level.number(), DEGRADED.as_secs()))
+    }
+
+    /// Forgets the kept answers of the target's routes.
+    fn clear_kept(&self, request: &ActRequest) -> Done {
+        let target = &request.target;
+        match self.handle.stale.clear(target) {
+            (0, _) => (StepResult::Unneeded, format!("no kept answer is of {target}")),
+            (answers, bytes) => {
+                let told = format!("{answers} kept answers of {target} are forgotten, {bytes} bytes");
+                (StepResult::Done, told)
+            }
+        }
     }
 
     fn reset_connections(&self, request: &ActRequest) -> Done {
