@@ -67,6 +67,7 @@ mod hanging;
 mod headers;
 /// Somebody outside notices when nobody watches any more.
 mod heartbeat;
+mod hedging;
 /// Clients and backends that misbehave cost themselves and nobody else.
 mod hostile;
 /// HTTP/2 is held to what HTTP/1.1 is held to.
