@@ -66,6 +66,7 @@ pub(super) fn view(admin: &Admin, upstream: &Upstream, moment: Moment) -> Upstre
         retries: retries.iter().sum(),
         retries_by_reason: RetryReason::ALL.map(RetryReason::label).into_iter().zip(retries).collect(),
         retries_denied: upstream.series.retries_denied(),
+        hedges_won: upstream.series.hedges_won(),
         concurrency: ConcurrencyView::of(&upstream.series.load),
         throttle: ThrottleView::of(&upstream.series.throttle),
         breaker: Breaker::of(upstream, moment),

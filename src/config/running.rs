@@ -153,7 +153,8 @@ impl ConfigFile {
         let egress = self.egress.as_ref().map(|egress| egress.check(problems.part("egress")));
         let latency = self.latency.check(problems.part("latency"));
         let backend = ingress.as_ref().and_then(Option::as_ref).map(|ingress| &ingress.upstream);
-        let routes = routes::check(&self.routes, backend, &named, &latency, problems);
+        let stale = self.degradation.stale(problems.part("degradation"));
+        let routes = routes::check(&self.routes, backend, &named, &latency, stale, problems);
         let upstreams = self.upstreams(backend, problems);
         let degradation = self.degradation.check(problems.part("degradation"), &routes, &upstreams);
         let kept_answers = self.degradation.kept_answers(problems.part("degradation"));

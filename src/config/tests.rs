@@ -132,6 +132,7 @@ fn everything(dir: &std::path::Path) -> String {
             [store]
             backup = {{ to = "copies" }}
             [degradation]
+            stale = {{ max_body = "1MiB" }}
             when = [{{ breaker = "stripe" }}]
             [incidents.resources]
             network_capacity = "125MiB"

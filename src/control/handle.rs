@@ -11,6 +11,7 @@ use super::{AuditRecord, Changes, Records, Snapshot};
 use crate::degrade::failover::Failovers;
 use crate::degrade::levels::Levels;
 use crate::degrade::outbox::Outbox;
+use crate::degrade::stale::StaleCache;
 use crate::reliability::engine::{Command, SilenceCommand};
 use crate::reliability::incident::{Incident, Refused};
 use crate::reliability::recovery::{RecoveryCommand, RecoveryRefused, Run};
@@ -99,6 +100,7 @@ pub struct Handle {
     pub(super) records: Records,
     pub(super) levels: Arc<Levels>,
     pub(super) failovers: Arc<Failovers>,
+    pub(super) stale: Arc<StaleCache>,
     pub(super) time: Arc<Time>,
     pub(super) outbox: Option<Arc<Outbox>>,
 }
@@ -127,6 +129,7 @@ pub(super) fn door(
         records,
         levels,
         failovers,
+        stale: Arc::default(),
         time,
         outbox: None,
     };
@@ -134,6 +137,11 @@ pub(super) fn door(
 }
 
 impl Handle {
+    /// What workers keep and orders are about: answers that may stand in, and queued writes.
+    pub fn kept(&self) -> (Arc<StaleCache>, Option<Arc<Outbox>>) {
+        (Arc::clone(&self.stale), self.outbox.clone())
+    }
+
     /// Gives an order about an incident; `None`: the process is leaving. What is over and no longer at hand is fetched from the store first, so
     /// that it can be reviewed weeks later; a store that does not answer leaves it as unknown as it is.
     pub async fn order(&self, order: Order<Command>) -> Option<Result<OrderReceipt<Box<Incident>>, Refused>> {

@@ -65,6 +65,20 @@ pub(super) struct OpenAttempt<'a> {
     pub(super) began: Instant,
 }
 
+/// Where an attempt goes.
+pub(super) struct Target<'a> {
+    pub(super) endpoint: &'a Arc<EndpointState>,
+    pub(super) began: Instant,
+    /// As in [`OpenAttempt`].
+    pub(super) fresh: bool,
+}
+
+impl OpenAttempt<'_> {
+    pub(super) fn target(&self) -> Target<'_> {
+        Target { endpoint: &self.endpoint, began: self.began, fresh: self.fresh }
+    }
+}
+
 impl<'a> AttemptLoop<'a> {
     pub(super) fn new(
         worker: &'a Rc<Worker>,
@@ -90,7 +104,13 @@ impl<'a> AttemptLoop<'a> {
         let mut held = HeldAnswer::none();
         loop {
             let mut met = AttemptMet::default();
-            let mut answer = self.once(&open, call, exchange, timer, &mut met).await;
+            let mut answer = match self.hedge_after(&open, call) {
+                None => self.once(open.target(), call, exchange, timer, &mut met).await,
+                // Boxed: it is large, and only where it is asked for.
+                Some(after) => {
+                    Box::pin(self.hedged((&mut open, &mut met), call, exchange, timer, after)).await
+                }
+            };
             exchange.reached |= !matches!(&answer, Err(error) if error.sent() != retry::Sent::Maybe);
             let at = clock::instant();
             let counts_as = self.counts_as(&mut answer).await;
@@ -209,24 +229,24 @@ impl<'a> AttemptLoop<'a> {
         }
     }
 
-    async fn once(
+    pub(super) async fn once(
         &self,
-        open: &OpenAttempt<'_>,
+        target: Target<'_>,
         call: &mut PreparedCall<'_>,
         exchange: &Exchange,
         timer: &mut Deadline,
         met: &mut AttemptMet,
     ) -> Result<Answer, ProxyError> {
-        let _in_flight = open.endpoint.begin();
+        let _in_flight = target.endpoint.begin();
         let attempt = Attempt {
             pools: &self.worker.pools,
             route: self.route,
-            endpoint: &open.endpoint,
-            fresh: open.fresh,
-            over_at: over_at(self.route, exchange.started, open.began),
+            endpoint: target.endpoint,
+            fresh: target.fresh,
+            over_at: over_at(self.route, exchange.started, target.began),
             waiting: self.waiting,
         };
-        attempt.run(call, timer, open.began, met).await
+        attempt.run(call, timer, target.began, met).await
     }
 
     /// The status by which an answer counts.
@@ -254,7 +274,7 @@ impl<'a> AttemptLoop<'a> {
                 grpc: answer.grpc_status(),
                 took: pauses::ran(began, at),
             },
-            Err(error) => self.failure(error, met.reused, began, at),
+            Err(error) => return self.failed(error, met, (began, at)),
         };
         self.route.upstream.config.judge.judge(outcome)
     }
@@ -264,9 +284,14 @@ impl<'a> AttemptLoop<'a> {
         error.failure(reused, stalled).map_or(Outcome::ClientGone, Outcome::Failed)
     }
 
-    /// The verdict on an attempt that got no connection.
-    pub(super) fn unconnected(&self, error: &ProxyError, began: Instant, at: Instant) -> Verdict {
-        self.route.upstream.config.judge.judge(self.failure(error, false, began, at))
+    /// The verdict on an attempt that has failed.
+    pub(super) fn failed(
+        &self,
+        error: &ProxyError,
+        met: &AttemptMet,
+        (began, at): (Instant, Instant),
+    ) -> Verdict {
+        self.route.upstream.config.judge.judge(self.failure(error, met.reused, began, at))
     }
 
     /// An attempt has ended: its endpoint learns of it.

@@ -82,8 +82,11 @@ impl Gateway<'_> {
             answer.give_up();
             return instead;
         }
-        if let Some(policy) = exchange.route.as_ref().and_then(|route| route.config.stale.as_ref()) {
-            self.0.stale.watch(target(head, exchange), &answer.head, &mut answer.body, policy);
+        if let Some(route) = exchange.route.as_ref()
+            && let Some(policy) = &route.config.stale
+        {
+            let (target, upstream) = (target(head, exchange), &route.config.upstream);
+            self.0.stale.watch(target, upstream, &answer.head, &mut answer.body, policy);
         }
         answer
     }

@@ -128,6 +128,8 @@ pub struct UpstreamSeries {
     attempts: Box<[UpstreamShard]>,
     /// Attempts beyond the first of an exchange, in the order of [`RetryReason::ALL`].
     retries: [AtomicU64; RetryReason::ALL.len()],
+    /// Of those beside the first, which answered before it.
+    hedges_won: AtomicU64,
     retries_denied: AtomicU64,
     tunnels: Mutex<Tunnels>,
     operations: Mutex<Vec<Arc<BreakerSeries>>>,
@@ -153,6 +155,7 @@ impl UpstreamSeries {
             throttle: Arc::default(),
             attempts: (0..workers.max(1)).map(|_| UpstreamShard::default()).collect(),
             retries: Default::default(),
+            hedges_won: AtomicU64::new(0),
             retries_denied: AtomicU64::new(0),
             tunnels: Mutex::default(),
             operations: Mutex::default(),
@@ -217,6 +220,16 @@ impl UpstreamSeries {
     /// An attempt is repeated.
     pub fn repeated(&self, why: RetryReason) {
         self.retries[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The attempt beside the first has answered before it.
+    pub fn hedge_won(&self) {
+        self.hedges_won.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Attempts beside a first one that answered before it.
+    pub fn hedges_won(&self) -> u64 {
+        self.hedges_won.load(Ordering::Relaxed)
     }
 
     /// The budget did not pay for another attempt.

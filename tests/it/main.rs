@@ -28,6 +28,7 @@ mod both;
 mod breaker;
 /// Connections that pass the egress by are seen.
 mod bypass;
+mod caches;
 /// Who is called through what, and what a channel that was away is told.
 mod calls;
 mod canary;
@@ -68,6 +69,7 @@ mod hanging;
 mod headers;
 /// Somebody outside notices when nobody watches any more.
 mod heartbeat;
+mod hedging;
 /// Clients and backends that misbehave cost themselves and nobody else.
 mod hostile;
 /// HTTP/2 is held to what HTTP/1.1 is held to.

@@ -256,10 +256,12 @@ pub struct UpstreamView {
     pub idle_closed_after_seconds: Option<f64>,
     /// Retries since the start.
     pub retries: u64,
-    /// The same by what they were for: not_processed, reset, unconnected, idempotent, key, status.
+    /// The same by what they were for: not_processed, reset, unconnected, idempotent, key, status, hedge.
     pub retries_by_reason: std::collections::BTreeMap<&'static str, u64>,
     /// Retries the budget denied.
     pub retries_denied: u64,
+    /// Of those for `hedge`, which answered before the first attempt.
+    pub hedges_won: u64,
     /// What is under way to it and how much may be; null: `ingress.concurrency` is off, or it is not behind the ingress.
     pub concurrency: Option<ConcurrencyView>,
     /// How much less it is asked; null: `throttle` is off.

@@ -5,6 +5,7 @@
 
 mod hook;
 mod kubernetes;
+mod unlink;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,6 +149,7 @@ impl Actions {
                 Ok(upstream) if upstream.backup.is_some() => self.fail_over(&upstream, request).await,
                 Ok(_) | Err(_) => self.outside(request).await,
             },
+            Action::CacheClear if self.hook(request.action).is_none() => self.clear_kept(request),
             Action::CacheClear
             | Action::RestartService
             | Action::ScaleUp
@@ -253,6 +255,18 @@ impl Actions {
         let order = DegradationOrder { change: LevelChange::Raise(level, DEGRADED), actor, reason };
         let _ = self.handle.degrade(order, clock::now()).await;
         (StepResult::Done, format!("level {}, for {} s at most", level.number(), DEGRADED.as_secs()))
+    }
+
+    /// Forgets the kept answers of the target's routes.
+    fn clear_kept(&self, request: &ActRequest) -> Done {
+        let target = &request.target;
+        match self.handle.stale.clear(target) {
+            (0, _) => (StepResult::Unneeded, format!("no kept answer is of {target}")),
+            (answers, bytes) => {
+                let told = format!("{answers} kept answers of {target} are forgotten, {bytes} bytes");
+                (StepResult::Done, told)
+            }
+        }
     }
 
     fn reset_connections(&self, request: &ActRequest) -> Done {

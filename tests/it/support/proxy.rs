@@ -46,6 +46,9 @@ pub fn proxy_by(command: &mut Command, dir: tempfile::TempDir, toml: &str) -> Pr
         // Tests keep the machine busy: that is no incident of theirs.
         command.env("STROP__INCIDENTS__RESOURCES__SAMPLES", "1000");
     }
+    if keeps_answers() {
+        command.env("STROP__DEGRADATION__STALE__FOR", "10m");
+    }
     for name in told_to_speak_http2(&toml) {
         command.env(format!("STROP__UPSTREAMS__{}__PROTOCOL", name.to_ascii_uppercase()), "h2");
     }
@@ -77,6 +80,11 @@ pub fn proxy_by(command: &mut Command, dir: tempfile::TempDir, toml: &str) -> Pr
     let proxy = Proxy { child, addresses, log, dir: Some(dir) };
     eventually("it is ready", || proxy.admin_get("/readyz").status == 200);
     proxy
+}
+
+/// Do routes keep answers that say nothing of it (`STROP_TEST_CACHE=1`)? What passes must be the same.
+fn keeps_answers() -> bool {
+    std::env::var("STROP_TEST_CACHE").is_ok_and(|asked| asked == "1")
 }
 
 /// Upstreams that take HTTP/2 where the suite is run over it and nothing else is said of them: stand-ins without TLS.
