@@ -8,7 +8,7 @@ use crate::support::{eventually, pace};
 
 const CHECKS: &str =
     "health = { path = \"/up\", interval = \"50ms\", suspect_interval = \"50ms\", fall = 2, rise = 2 }";
-const SOON: &str = "failover = { back_after = \"3s\" }";
+const SOON: &str = "failover = { back_after = \"6s\" }";
 
 fn toml(first: &[&Upstream], backup: &Upstream, more: &str) -> String {
     let first: Vec<String> = first.iter().map(|one| format!("\"{}\"", one.address)).collect();
@@ -89,7 +89,7 @@ fn while_all_first_endpoints_are_dead_the_backup_serves_and_the_way_back_is_slow
     eventually("they are seen well", || proxy.sre("upstreams/backend")["failover"]["back_at"].is_string());
     assert_eq!(group(&proxy), "backup", "not at once");
     eventually("the first ones are called again", || answered(&proxy) == "first");
-    assert!(back.elapsed() > Duration::from_secs(3), "{:?}", back.elapsed());
+    assert!(back.elapsed() > Duration::from_secs(6), "{:?}", back.elapsed());
     assert_eq!((on_backup(&proxy), switches(&proxy)), (0.0, 2.0));
     drop(again);
 }
@@ -245,8 +245,8 @@ fn an_operator_orders_it_for_a_while_and_takes_it_back() {
     eventually("the first one is called again", || answered(&proxy) == "first");
     let audit = proxy.sre("audit").to_string();
     assert!(audit.contains("failover.order") && audit.contains("failover.release"), "{audit}");
-    // An order for a second ends by itself.
-    proxy.post("upstreams/backend/failover", r#"{"group": "backup", "ttl": "1s"}"#);
+    // An order for three seconds ends by itself.
+    proxy.post("upstreams/backend/failover", r#"{"group": "backup", "ttl": "3s"}"#);
     assert_eq!(answered(&proxy), "backup");
     eventually("it ends by itself", || answered(&proxy) == "first");
     spare.answer(status(503));
