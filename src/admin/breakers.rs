@@ -19,8 +19,6 @@ use crate::upstream::gate::Gate;
 
 /// How long an operator's hold lasts without a `ttl`.
 const HOLD: Duration = Duration::from_secs(3_600);
-/// The longest hold: nobody remembers why after a week.
-const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
 /// A breaker as an operator names it: an upstream's, or `<upstream>.<operation>`.
 struct NamedBreaker {
@@ -76,8 +74,7 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Break
     let moment = clock::now();
     let mut circuit_breakers = Vec::new();
     for upstream in dependencies::sorted(&admin) {
-        let groups = std::iter::once(&upstream).chain(&upstream.backup);
-        circuit_breakers.extend(groups.map(|group| Breaker::of(group, moment)));
+        circuit_breakers.extend(upstream.groups().map(|group| Breaker::of(group, moment)));
         let of = |operation| Breaker::of_operation(&upstream, operation, moment);
         circuit_breakers.extend(upstream.operations.iter().map(of));
     }
@@ -96,17 +93,8 @@ pub(super) async fn show(
 }
 
 fn order(body: &Bytes) -> Result<(Order, Duration), ApiError> {
-    let order: Order = super::request::body(body)?;
-    let ttl = match order.ttl.as_deref() {
-        None => HOLD,
-        Some(text) => match Duration::read(text) {
-            Some(ttl) if !ttl.is_zero() && ttl <= LONGEST => ttl,
-            Some(_) | None => {
-                let problem = format!("ttl {text:?} is not within 1s and 7d; write \"10m\"");
-                return Err(ApiError::BadBody { problem });
-            }
-        },
-    };
+    let order: Order = request::body(body)?;
+    let ttl = order.ttl.as_deref().map_or(Ok(HOLD), |text| request::ttl(text, "10m"))?;
     Ok((order, ttl))
 }
 

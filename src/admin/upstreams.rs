@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -17,16 +16,12 @@ use super::dependencies;
 use super::error::ApiError;
 use super::observed::{Observed, Provenance};
 use super::request::{self, bad};
-use crate::control::{FailoverChange, FailoverOrdered, FailoverReply};
+use crate::control::{ActedReply, FailoverChange, FailoverOrdered};
 use crate::reliability::retry::RetryReason;
 use crate::reliability::verdict::Against;
 use crate::runtime::clock::{self, Moment};
 use crate::telemetry::upstreams::VERDICTS;
-use crate::units::Written as _;
 use crate::upstream::Upstream;
-
-/// The longest order: nobody remembers why after a week.
-const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
 fn endpoints(upstream: &Upstream, moment: Moment) -> Vec<EndpointView> {
     let checked = upstream.config.health.is_some();
@@ -96,10 +91,7 @@ pub(super) async fn show(
 
 fn change(group: Option<&str>, ttl: Option<&str>) -> Result<FailoverChange, ApiError> {
     let example = "write {\"group\": \"backup\", \"reason\": \"…\", \"ttl\": \"15m\"}";
-    let read = |text: &str| {
-        let lasts = Duration::read(text).filter(|ttl| !ttl.is_zero() && *ttl <= LONGEST);
-        lasts.ok_or_else(|| bad(format!("ttl {text:?} is not within 1s and 7d; write \"15m\"")))
-    };
+    let read = |text| request::ttl(text, "15m");
     match (group, ttl.map(read).transpose()?) {
         (Some("first"), _) => Ok(FailoverChange::Release),
         (Some("backup"), Some(ttl)) => Ok(FailoverChange::Backup(ttl)),
@@ -130,7 +122,7 @@ pub(super) async fn fail_over(
     let none =
         || bad(format!("{name} has no backup endpoints; write upstreams.{name}.backup = [\"host:port\"]"));
     let (reply, failover) = reply.zip(failover(&admin, &upstream, moment)).ok_or_else(none)?;
-    let FailoverReply { done, record, audit_id, stored } = reply;
+    let ActedReply { done, record, audit_id, stored } = reply;
     let audit_id = admin.told(Some(audit_id), &record);
     let note = done.unwrap_or_else(|| "nothing to do: there was no order".to_owned());
     Ok(Provenance::now().answer(&admin, FailoverReplied { failover, audit_id, stored, note }))

@@ -170,10 +170,11 @@ impl WaysOut {
             if name == SRE_API {
                 continue;
             }
-            let groups = std::iter::once(upstream).chain(&upstream.backup);
-            let addresses: Vec<_> = groups.flat_map(|group| group.endpoints.load().to_vec()).collect();
-            let addresses = addresses.iter().map(|endpoint| endpoint.addr.ip().to_canonical());
-            ways.addresses.extend(addresses.map(|ip| (ip, name.clone())));
+            for group in upstream.groups() {
+                let addresses = group.endpoints.load();
+                let addresses = addresses.iter().map(|endpoint| endpoint.addr.ip().to_canonical());
+                ways.addresses.extend(addresses.map(|ip| (ip, name.clone())));
+            }
             ways.names.insert(name);
         }
         ways

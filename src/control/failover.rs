@@ -5,10 +5,9 @@
 
 use std::time::Duration;
 
-use super::handle::PendingOrder;
+use super::acted::ActedReply;
 use super::{AuditRecord, Handle, OrderedBy};
 use crate::names::UpstreamName;
-use crate::reliability::engine::Command;
 use crate::reliability::failover::{Failover, FailoverOrder, Group};
 use crate::runtime::clock::Moment;
 use crate::units::Written as _;
@@ -32,19 +31,6 @@ pub struct FailoverOrdered {
     pub reason: String,
 }
 
-/// The reply to a [`FailoverOrdered`].
-#[derive(Clone, Debug)]
-pub struct FailoverReply {
-    /// What was done, in words; `None`: there was nothing to do.
-    pub done: Option<String>,
-    /// What the audit log says of it.
-    pub record: AuditRecord,
-    /// The name of that row.
-    pub audit_id: String,
-    /// The row is on disk. False: the store is off or away.
-    pub stored: bool,
-}
-
 impl Handle {
     /// What is decided of an upstream; `None`: it has no backup group, or was not looked at yet.
     pub fn failover(&self, name: &UpstreamName) -> Option<Failover> {
@@ -53,7 +39,7 @@ impl Handle {
 
     /// Gives an order about failover. It holds when this returns, whatever the store says. `None`: the upstream has no backup
     /// endpoints.
-    pub async fn fail_over(&self, order: FailoverOrdered, moment: Moment) -> Option<FailoverReply> {
+    pub async fn fail_over(&self, order: FailoverOrdered, moment: Moment) -> Option<ActedReply> {
         let now = moment.instant;
         let FailoverOrdered { upstream, change, actor, reason } = order;
         let (done, action) = match change {
@@ -80,13 +66,9 @@ impl Handle {
             }
         };
         if let Some(done) = &done {
-            let (service, actor) = (upstream.as_str().to_owned(), actor.to_string());
-            let command = Command::Acted { service, actor, what: format!("{done}: {reason}") };
-            // A process that leaves writes no timeline any more; the audit log has the order all the same.
-            let _ = self.asks.send(PendingOrder::own(command, Vec::new())).await;
+            self.note(upstream.as_str().to_owned(), &actor, format!("{done}: {reason}")).await;
         }
         let record = AuditRecord { actor, action, target: upstream.as_str().to_owned(), reason };
-        let (audit_id, stored) = self.records.audit(&record).await;
-        Some(FailoverReply { done, record, audit_id, stored })
+        Some(self.audited(done, record).await)
     }
 }

@@ -3,6 +3,7 @@
 //! It waits for nobody: writes go to the store's durable lane, messages to the notifier, each of which has its own task. Orders
 //! come through [`Handle`]; whoever gave one hears back when it is stored, or that it is not stored yet.
 
+mod acted;
 mod actions;
 mod asking;
 mod audit;
@@ -50,14 +51,15 @@ use tokio::sync::{mpsc, watch};
 
 pub use crate::degrade::levels::LevelView;
 pub use crate::reliability::ledger::SERVICE;
+pub use acted::ActedReply;
 pub use audit::{AuditRecord, OrderedBy, audit_id};
 pub use backups::{BackupStatus, Backups, GoodCopy};
 pub use breaker::{BreakerChange, BreakerOrder, BreakerOutcome, BreakerReply};
 pub use bypass::{Bypass, BypassReading};
 pub use canary::Canary;
 pub use changes::{Change, Changes, NextChanges};
-pub use degradation::{DegradationOrder, DegradationReply, LevelChange};
-pub use failover::{FailoverChange, FailoverOrdered, FailoverReply};
+pub use degradation::{DegradationOrder, LevelChange};
+pub use failover::{FailoverChange, FailoverOrdered};
 pub use fleet::{FleetSync, FleetView, MemberView};
 pub use handle::{Handle, Order, OrderReceipt, Replies};
 pub use inbound::{InboundResult, Posted};

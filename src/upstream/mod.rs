@@ -160,6 +160,11 @@ impl Upstream {
         pool::PoolKey { endpoint, way: self.way() }
     }
 
+    /// Its groups of endpoints: itself, and its backup where it has one.
+    pub fn groups(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
+        std::iter::once(self).chain(&self.backup)
+    }
+
     fn retire(&self) {
         self.retired.store(true, Ordering::Release);
         if let Some(backup) = &self.backup {

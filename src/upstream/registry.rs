@@ -69,7 +69,7 @@ impl World {
 
     /// All groups of all upstreams.
     pub fn groups(&self) -> impl Iterator<Item = &Arc<Upstream>> {
-        self.upstreams.values().flat_map(|first| std::iter::once(first).chain(&first.backup))
+        self.upstreams.values().flat_map(Upstream::groups)
     }
 
     /// The route of a request that came in at the ingress: the first one that takes it.
@@ -196,7 +196,7 @@ impl Registry {
                         Some(changed) => self.maker.replaced(&changed, wanted, trusted, now),
                         None => self.maker.made(wanted, trusted, now),
                     };
-                    for group in std::iter::once(&upstream).chain(&upstream.backup) {
+                    for group in upstream.groups() {
                         resolve::at_once(group, trusted, &self.listeners, now);
                         fresh.push(Arc::clone(group));
                     }

@@ -62,10 +62,7 @@ impl FailoverView {
         endpoints: Vec<EndpointView>,
         moment: Moment,
     ) -> Self {
-        let wall = |at: std::time::Instant| {
-            let wall = moment.wall + at.saturating_duration_since(moment.instant);
-            clock::rfc3339(wall - moment.instant.saturating_duration_since(at))
-        };
+        let wall = |at| clock::rfc3339(moment.wall_of(at));
         let switched = failover.switched();
         Self {
             group: failover.group().label(),

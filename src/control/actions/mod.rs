@@ -102,7 +102,7 @@ impl Actions {
                         let hold = group.gate.view(clock::instant()).hold;
                         hold.is_some_and(|hold| hold.actor == actor.label() && hold.reason == reason)
                     };
-                    let Some(group) = std::iter::once(&first).chain(&first.backup).find(own) else { return };
+                    let Some(group) = first.groups().find(own) else { return };
                     let order = BreakerOrder {
                         gate: &group.gate,
                         upstream: &target,
