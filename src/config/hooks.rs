@@ -187,10 +187,8 @@ fn redis_url(url: &str) -> Result<String, String> {
         return Err(bad(&format!("{url:?} is no address of a Redis")));
     };
     let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-    if user.contains(':') {
-        return Err("holds a password, which this file should not; write password_file = \"PATH\"".to_owned());
-    }
+    secret::none_in(authority)?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     if rest.contains(['?', '#']) {
         return Err(bad("has parameters, of which none is known here"));
     }

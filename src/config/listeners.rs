@@ -83,12 +83,12 @@ fn circles(file: &ConfigFile, own: impl Fn(IpAddr) -> bool) -> Vec<(String, Stri
     let all = all(file);
     let mut found = Vec::new();
     for (name, upstream) in &file.upstreams {
-        let of = |key: &'static str, all: std::slice::Iter<'_, Text<Endpoint>>| {
-            all.enumerate().map(|(nth, one)| (key, nth, one.clone())).collect::<Vec<_>>()
-        };
-        let first = of("endpoints", upstream.endpoints.iter());
-        for (key, nth, Text(endpoint)) in first.into_iter().chain(of("backup", upstream.backup.iter())) {
-            let Some(listener) = all.iter().find(|one| reaches(&endpoint, one.at, &own)) else { continue };
+        let groups = [("endpoints", &upstream.endpoints), ("backup", &upstream.backup)];
+        let written = groups.into_iter().flat_map(|(key, group)| {
+            group.iter().enumerate().map(move |(nth, endpoint)| (key, nth, endpoint))
+        });
+        for (key, nth, Text(endpoint)) in written {
+            let Some(listener) = all.iter().find(|one| reaches(endpoint, one.at, &own)) else { continue };
             let told = match &listener.behind {
                 Behind::Operator => {
                     "is the operator's port of this very process, and no service; write the address of the service (the API \
