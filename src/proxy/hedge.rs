@@ -34,14 +34,17 @@ struct Beside<'a> {
     began: Instant,
 }
 
+/// An attempt that has failed while the other went on, and when.
+type Fell = (ProxyError, AttemptMet, Instant);
+
 /// How both went.
 enum Raced<'a> {
     /// There was none beside it.
     Alone(Came),
     /// The first one ended the exchange; before it the other may have failed.
-    First(Came, Beside<'a>, Option<Came>),
+    First(Came, Beside<'a>, Option<Fell>),
     /// The other one did.
-    Second(Came, Beside<'a>, Option<Came>),
+    Second(Came, Beside<'a>, Option<Fell>),
 }
 
 impl<'a> AttemptLoop<'a> {
@@ -62,29 +65,28 @@ impl<'a> AttemptLoop<'a> {
         timer: &mut Deadline,
         after: Duration,
     ) -> Result<Answer, ProxyError> {
-        let (came, other, failed) = match self.race(open, call, exchange, timer, after).await {
+        let (came, other, fell) = match self.race(open, call, exchange, timer, after).await {
             Raced::Alone(came) => {
                 *met = came.1;
                 return came.0;
             }
-            Raced::First(came, other, failed) => (came, other, failed),
-            Raced::Second(came, mut other, failed) => {
+            Raced::First(came, other, fell) => (came, other, fell),
+            Raced::Second(came, mut other, fell) => {
                 std::mem::swap(&mut open.endpoint, &mut other.endpoint);
                 std::mem::swap(&mut open.begun, &mut other.begun);
                 std::mem::swap(&mut open.began, &mut other.began);
                 if came.0.is_ok() {
                     self.route.upstream.series.hedge_won();
                 }
-                (came, other, failed)
+                (came, other, fell)
             }
         };
         open.so_far.made += 1;
         exchange.attempts = open.so_far.made;
-        if let Some((Err(error), failed)) = failed {
-            let at = clock::instant();
-            let verdict = self.failed(&error, &failed, (other.began, at));
-            let endpoint = failed.endpoint.unwrap_or(other.endpoint);
-            let ended = self.ended(endpoint, verdict, failed.reused, other.began, at);
+        if let Some((error, of, at)) = fell {
+            let verdict = self.failed(&error, &of, (other.began, at));
+            let endpoint = of.endpoint.unwrap_or(other.endpoint);
+            let ended = self.ended(endpoint, verdict, of.reused, other.began, at);
             exchange.tried(&ended.endpoint);
             other.begun.settle(verdict, verdict.against(Last::No));
         }
@@ -112,18 +114,20 @@ impl<'a> AttemptLoop<'a> {
         let target = Target { endpoint: &other.endpoint, began: other.began, fresh: false };
         let mut second = Box::pin(self.came(target, &mut twin, exchange, &mut its_timer));
         match either(first.as_mut(), second.as_mut()).await {
-            Either::First(failed @ (Err(_), _)) => {
+            Either::First((Err(error), of)) => {
+                let fell = (error, of, clock::instant());
                 let came = second.as_mut().await;
                 drop(second);
-                Raced::Second(came, other, Some(failed))
+                Raced::Second(came, other, Some(fell))
             }
             Either::First(came) => {
                 drop(second);
                 Raced::First(came, other, None)
             }
-            Either::Second(failed @ (Err(_), _)) => {
+            Either::Second((Err(error), of)) => {
+                let fell = (error, of, clock::instant());
                 drop(second);
-                Raced::First(first.await, other, Some(failed))
+                Raced::First(first.await, other, Some(fell))
             }
             Either::Second(came) => {
                 drop(second);

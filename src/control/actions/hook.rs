@@ -9,7 +9,6 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::ChildStderr;
 
 use super::unlink;
-
 use crate::config::word::Word as _;
 use crate::config::{BoundHook, ClientTls, Hook, HookSignal};
 use crate::net::addresses::Addresses;
