@@ -6,8 +6,6 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
-use serde_json::Value;
-
 use crate::support::eventually;
 use crate::support::proxy::{Proxy, proxy};
 use crate::support::secure::{TlsFront, issue};
@@ -92,6 +90,10 @@ fn carry(one: &TcpStream, other: &UnixStream) {
 }
 
 fn clearing(backend: &Upstream, hook: &str) -> Proxy {
+    by_step(backend, hook, ", mode = \"act\"")
+}
+
+fn by_step(backend: &Upstream, hook: &str, mode: &str) -> Proxy {
     proxy(&format!(
         r#"
             [ingress]
@@ -102,24 +104,15 @@ fn clearing(backend: &Upstream, hook: &str) -> Proxy {
             {hook}
             [plans.wrong_answers]
             services = ["backend"]
-            steps = [{{ action = "cache_clear", mode = "act" }}]
+            steps = [{{ action = "cache_clear"{mode} }}]
         "#,
         backend.address
     ))
 }
 
-/// Orders it, and what came of its step.
+/// What came of its step, and what is told of that.
 fn clear(proxy: &Proxy) -> (String, String) {
-    let order = proxy.post("recovery/trigger", r#"{"trigger_condition": "wrong_answers"}"#);
-    assert_eq!(order.status, 200, "{}", order.text());
-    let id = order.json()["run"]["id"].as_str().expect("an id").to_owned();
-    let mut step = Value::Null;
-    eventually("something came of it", || {
-        let runs = proxy.sre("recovery")["runs"].as_array().expect("a list").clone();
-        step = runs.iter().find(|run| run["id"] == *id).expect("the run")["steps"][0].clone();
-        matches!(step["result"].as_str(), Some("done" | "unneeded" | "failed"))
-    });
-    let _ = proxy.post(&format!("recovery/{id}/cancel"), "{}");
+    let step = proxy.first_step("wrong_answers");
     let text = |key: &str| step[key].as_str().expect("text").to_owned();
     (text("result"), text("detail"))
 }
@@ -171,4 +164,19 @@ fn a_redis_is_reached_by_tls_and_what_it_refuses_is_told_in_its_words() {
     drop(redis);
     let (result, told) = clear(&clearing(&backend, &at("")));
     assert!(result == "failed", "{told}");
+}
+
+/// A plan that nobody has told to act says what it would do.
+#[test]
+fn without_a_word_not_one_key_goes() {
+    let (redis, backend) = (Redis::start(), Upstream::start(status(200)));
+    assert_eq!(redis.asked("SET cache:1 x"), "+OK");
+    let hook = format!(
+        "redis = \"redis://{}\"\npassword_file = {:?}\nprefix = \"cache:\"",
+        redis.address,
+        redis.password_file()
+    );
+    let step = by_step(&backend, &hook, "").first_step("wrong_answers");
+    assert_eq!(step["result"], "dry_run", "{step}");
+    assert_eq!(redis.keys(), ":1");
 }

@@ -163,6 +163,21 @@ impl Proxy {
         )
     }
 
+    /// Orders a plan, and waits until something has come of its first step: that step. Its run is ended.
+    pub fn first_step(&self, plan: &str) -> serde_json::Value {
+        let order = self.post("recovery/trigger", &format!("{{\"trigger_condition\": {plan:?}}}"));
+        assert_eq!(order.status, 200, "{}", order.text());
+        let id = order.json()["run"]["id"].as_str().expect("an id").to_owned();
+        let mut step = serde_json::Value::Null;
+        super::eventually("something came of it", || {
+            let runs = self.sre("recovery")["runs"].as_array().expect("a list").clone();
+            step = runs.iter().find(|run| run["id"] == *id).expect("the run")["steps"][0].clone();
+            matches!(step["result"].as_str(), Some("done" | "unneeded" | "failed" | "dry_run"))
+        });
+        let _ = self.post(&format!("recovery/{id}/cancel"), "{}");
+        step
+    }
+
     pub fn post(&self, path: &str, body: &str) -> Response {
         let length = body.len();
         raw::ask_http1(
