@@ -22,6 +22,8 @@ pub struct Shared {
     annotations: Value,
     /// `minReplicas`, `maxReplicas` and its annotations.
     pub autoscaler: Option<(u64, u64, Value)>,
+    /// Whoever asks for the autoscalers next is answered once they have changed, with what they were.
+    pub answers_late: bool,
     /// Its own annotations, and its ReplicaSets with the revision of each.
     pub own: Value,
     pub versions: Vec<Version>,
@@ -176,6 +178,7 @@ impl ApiServer {
             replicas: 3,
             annotations: json!({"team": "shop"}),
             autoscaler: None,
+            answers_late: false,
             own: json!({REVISION: "2"}),
             versions: vec![Version::new("1a", "shop:1", 1, 9_000), Version::new("2b", "shop:2", 2, 5)],
             token: "first",
@@ -184,7 +187,13 @@ impl ApiServer {
         let shared = Arc::new(Mutex::new(shared));
         let state = Arc::clone(&shared);
         let plain = Upstream::start(Arc::new(move |seen, stream| {
-            let (status, fields, body) = answered(&mut state.lock().expect("not poisoned"), seen);
+            let mut shared = state.lock().expect("not poisoned");
+            let (status, fields, body) = answered(&mut shared, seen);
+            if seen.path() == AUTOSCALERS && std::mem::take(&mut shared.answers_late) {
+                let was = shared.autoscaler.clone();
+                drop(shared);
+                eventually("they have changed", || state.lock().expect("not poisoned").autoscaler != was);
+            }
             let body = body.to_string();
             let length = body.len();
             let head = format!(
