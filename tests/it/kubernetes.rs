@@ -266,16 +266,7 @@ impl ApiServer {
 
 /// Runs a plan to its end; result and words of its one step.
 pub fn step(proxy: &Proxy, plan: &str) -> (String, String) {
-    let begun = proxy.post("recovery/trigger", &json!({"trigger_condition": plan}).to_string());
-    assert_eq!(begun.status, 200, "{}", begun.text());
-    let id = begun.json()["run"]["id"].as_str().expect("an id").to_owned();
-    let mut run = Value::Null;
-    eventually("the run is over", || {
-        let all = proxy.sre("recovery");
-        let runs = all["runs"].as_array().expect("a list");
-        run = runs.iter().find(|run| run["id"] == id.as_str()).cloned().unwrap_or_default();
-        run["outcome"].is_string()
-    });
+    let run = proxy.run_of(plan, |run| run["outcome"].is_string());
     let text = |key: &str| run["steps"][0][key].as_str().unwrap_or_default().to_owned();
     (text("result"), text("detail"))
 }

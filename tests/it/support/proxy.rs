@@ -163,19 +163,29 @@ impl Proxy {
         )
     }
 
+    /// Orders a plan, and waits until its run is so far.
+    pub fn run_of(&self, plan: &str, so_far: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        let begun = self.post("recovery/trigger", &format!("{{\"trigger_condition\": {plan:?}}}"));
+        assert_eq!(begun.status, 200, "{}", begun.text());
+        let id = begun.json()["run"]["id"].as_str().expect("an id").to_owned();
+        let mut run = serde_json::Value::Null;
+        super::eventually("the run is so far", || {
+            let all = self.sre("recovery");
+            let runs = all["runs"].as_array().expect("a list");
+            run = runs.iter().find(|run| run["id"] == *id).cloned().unwrap_or_default();
+            so_far(&run)
+        });
+        run
+    }
+
     /// Orders a plan, and waits until something has come of its first step: that step. Its run is ended.
     pub fn first_step(&self, plan: &str) -> serde_json::Value {
-        let order = self.post("recovery/trigger", &format!("{{\"trigger_condition\": {plan:?}}}"));
-        assert_eq!(order.status, 200, "{}", order.text());
-        let id = order.json()["run"]["id"].as_str().expect("an id").to_owned();
-        let mut step = serde_json::Value::Null;
-        super::eventually("something came of it", || {
-            let runs = self.sre("recovery")["runs"].as_array().expect("a list").clone();
-            step = runs.iter().find(|run| run["id"] == *id).expect("the run")["steps"][0].clone();
-            matches!(step["result"].as_str(), Some("done" | "unneeded" | "failed" | "dry_run"))
-        });
+        let result = |run: &serde_json::Value| run["steps"][0]["result"].as_str().map(str::to_owned);
+        let over = |said: &str| matches!(said, "done" | "unneeded" | "failed" | "dry_run");
+        let run = self.run_of(plan, |run| result(run).is_some_and(|said| over(&said)));
+        let id = run["id"].as_str().expect("an id");
         let _ = self.post(&format!("recovery/{id}/cancel"), "{}");
-        step
+        run["steps"][0].clone()
     }
 
     pub fn post(&self, path: &str, body: &str) -> Response {
