@@ -35,6 +35,7 @@
 //! | which requests are too many | [`reliability::concurrency`] (behind the ingress), [`reliability::throttle`] (for an upstream), [`reliability::rate_limit`] (of a client); held in [`upstream::load`], [`upstream::throttle`], [`upstream::rates`] |
 //! | which writes are queued, and when they are sent | [`reliability::outbox`]; on disk: [`degrade::outbox`]; put there and sent: `proxy::queueing`, [`proxy::replay`] |
 //! | what a drill hits, what ends it, what it measures | [`reliability::drill`]; put in force: [`upstream::drill`], `control::drills`; made: `proxy::forward` |
+//! | which group of endpoints is called, and when that changes | [`reliability::failover`]; held in [`degrade::failover`], ordered through `control::failover` |
 //! | what a degradation level means | [`reliability::degradation`]; held in [`degrade::levels`], ordered through `control::degradation` |
 //! | a table, or what is kept how long | `store::tables`, a file each |
 //! | what a pager, a chat or a mail says | [`notify`] |

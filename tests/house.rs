@@ -159,6 +159,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "src/upstream/resolve.rs",
         ],
     ),
+    ("redis::", &["src/control/actions/unlink.rs"]),
     (
         "sqlx::",
         &[

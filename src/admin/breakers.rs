@@ -19,8 +19,6 @@ use crate::upstream::gate::Gate;
 
 /// How long an operator's hold lasts without a `ttl`.
 const HOLD: Duration = Duration::from_secs(3_600);
-/// The longest hold: nobody remembers why after a week.
-const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
 /// A breaker as an operator names it: an upstream's, or `<upstream>.<operation>`.
 struct NamedBreaker {
@@ -35,11 +33,15 @@ impl NamedBreaker {
         let of = name.split_once('.').map_or(name, |(upstream, _)| upstream);
         let upstream = all.iter().find(|upstream| upstream.config.name.as_str() == of);
         let known = |upstream: &&Arc<Upstream>| of == name || upstream.operations.named(name).is_some();
-        let Some(upstream) = upstream.filter(known) else {
+        let group = |upstream: &Arc<Upstream>| {
+            let backup = upstream.backup.as_ref().filter(|backup| *backup.breaker.label == *name);
+            backup.or(Some(upstream).filter(known)).map(Arc::clone)
+        };
+        let Some(upstream) = upstream.and_then(group) else {
             let known = all.iter().flat_map(|upstream| labels(upstream)).collect();
             return Err(ApiError::UnknownUpstream { name: name.to_owned(), known });
         };
-        Ok(Self { upstream: Arc::clone(upstream), name: name.to_owned() })
+        Ok(Self { upstream, name: name.to_owned() })
     }
 
     fn gate(&self) -> &Arc<Gate> {
@@ -47,8 +49,8 @@ impl NamedBreaker {
     }
 
     /// The status of the answer is that of the dependency.
-    fn about(&self) -> Provenance {
-        Provenance::now().of(dependencies::dependency(&self.upstream).0)
+    fn about(&self, admin: &Admin) -> Provenance {
+        Provenance::now().of(dependencies::dependency(admin, &self.upstream).0)
     }
 
     fn view(&self, moment: Moment) -> Breaker {
@@ -62,16 +64,17 @@ impl NamedBreaker {
 
 fn labels(upstream: &Upstream) -> impl Iterator<Item = String> {
     let operations = upstream.operations.iter().map(|operation| operation.series.label.to_string());
-    std::iter::once(upstream.config.name.as_str().to_owned()).chain(operations)
+    let backup = upstream.backup.iter().map(|backup| backup.breaker.label.to_string());
+    std::iter::once(upstream.config.name.as_str().to_owned()).chain(backup).chain(operations)
 }
 
-/// All breakers: each upstream's, followed by those of its operations.
+/// All breakers: each upstream's, followed by those of its backup endpoints and of its operations.
 #[utoipa::path(get, path = "/circuit-breakers", responses((status = 200, body = Observed<Breakers>)))]
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Breakers>> {
     let moment = clock::now();
     let mut circuit_breakers = Vec::new();
     for upstream in dependencies::sorted(&admin) {
-        circuit_breakers.push(Breaker::of(&upstream, moment));
+        circuit_breakers.extend(upstream.groups().map(|group| Breaker::of(group, moment)));
         let of = |operation| Breaker::of_operation(&upstream, operation, moment);
         circuit_breakers.extend(upstream.operations.iter().map(of));
     }
@@ -86,21 +89,12 @@ pub(super) async fn show(
     Path(name): Path<String>,
 ) -> Result<Json<Observed<Breaker>>, ApiError> {
     let found = NamedBreaker::find(&admin, &name)?;
-    Ok(found.about().answer(&admin, found.view(clock::now())))
+    Ok(found.about(&admin).answer(&admin, found.view(clock::now())))
 }
 
 fn order(body: &Bytes) -> Result<(Order, Duration), ApiError> {
-    let order: Order = super::request::body(body)?;
-    let ttl = match order.ttl.as_deref() {
-        None => HOLD,
-        Some(text) => match Duration::read(text) {
-            Some(ttl) if !ttl.is_zero() && ttl <= LONGEST => ttl,
-            Some(_) | None => {
-                let problem = format!("ttl {text:?} is not within 1s and 7d; write \"10m\"");
-                return Err(ApiError::BadBody { problem });
-            }
-        },
-    };
+    let order: Order = request::body(body)?;
+    let ttl = order.ttl.as_deref().map_or(Ok(HOLD), |text| request::ttl(text, "10m"))?;
     Ok((order, ttl))
 }
 
@@ -126,7 +120,7 @@ async fn obey(
     let BreakerReply { outcome, record, audit_id, stored } = admin.control.breaker(ordered, moment).await;
     let audit_id = admin.told(Some(audit_id), &record);
     let moved = Moved { circuit_breaker: breaker.view(moment), audit_id, stored, note: note(outcome) };
-    Ok(breaker.about().answer(admin, moved))
+    Ok(breaker.about(admin).answer(admin, moved))
 }
 
 fn note(outcome: BreakerOutcome) -> String {

@@ -1,7 +1,7 @@
 //! Look at the degradation level, raise it, end the order.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -14,14 +14,10 @@ use super::error::ApiError;
 use super::observed::{Observed, Provenance};
 use super::request::{self, bad};
 use crate::config::word::Word as _;
-use crate::control::{DegradationOrder, DegradationReply, LevelChange, LevelView};
+use crate::control::{ActedReply, DegradationOrder, LevelChange, LevelView};
 use crate::names::FeatureName;
 use crate::reliability::degradation::{DegradationPolicy, Level};
 use crate::runtime::clock::{self, Moment};
-use crate::units::Written as _;
-
-/// The longest order: nobody remembers why after a week.
-const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
 /// An order about the degradation level.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -103,10 +99,7 @@ fn meanings(policy: &DegradationPolicy) -> Vec<LevelMeaning> {
 
 impl DegradationView {
     fn of(view: &LevelView, policy: &DegradationPolicy, moment: Moment) -> Self {
-        let wall = |at: Instant| {
-            let wall = moment.wall + at.saturating_duration_since(moment.instant);
-            clock::rfc3339(wall - moment.instant.saturating_duration_since(at))
-        };
+        let wall = |at| clock::rfc3339(moment.wall_of(at));
         let directives = view.directives.as_deref();
         let order = view.order.as_ref();
         Self {
@@ -139,10 +132,7 @@ fn raise(level: Option<u8>, ttl: Option<&str>) -> Result<Option<(Level, Duration
     let example = "write {\"level\": 2, \"reason\": \"…\", \"ttl\": \"15m\"}";
     let number = level.ok_or_else(|| bad(format!("level is missing; {example}")))?;
     let level = Level::of(number).ok_or_else(|| bad(format!("level {number} is not within 0 to 3")))?;
-    let read = |text: &str| {
-        let lasts = Duration::read(text).filter(|ttl| !ttl.is_zero() && *ttl <= LONGEST);
-        lasts.ok_or_else(|| bad(format!("ttl {text:?} is not within 1s and 7d; write \"15m\"")))
-    };
+    let read = |text| request::ttl(text, "15m");
     match (number, ttl.map(read).transpose()?) {
         (0, _) => Ok(None),
         (_, Some(ttl)) => Ok(Some((level, ttl))),
@@ -163,7 +153,7 @@ pub(super) async fn order(
     let change = raise.map_or(LevelChange::Restore, |(level, ttl)| LevelChange::Raise(level, ttl));
     let ordered = DegradationOrder { change, actor: request::who(actor), reason };
     let moment = clock::now();
-    let DegradationReply { done, record, audit_id, stored } = admin.control.degrade(ordered, moment).await;
+    let ActedReply { done, record, audit_id, stored } = admin.control.degrade(ordered, moment).await;
     let audit_id = admin.told(Some(audit_id), &record);
     let note = done.unwrap_or_else(|| "nothing to do: there was no order".to_owned());
     let degradation = DegradationView::now(&admin, moment);

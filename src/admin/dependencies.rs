@@ -32,11 +32,13 @@ pub(super) fn find(admin: &Admin, name: &str) -> Result<Arc<Upstream>, ApiError>
     })
 }
 
-/// How a dependency is, as the core decides it.
-pub(super) fn dependency(upstream: &Upstream) -> (Health, DependencyView) {
+/// How a dependency is, as the core decides it: the group of it that is called.
+pub(super) fn dependency(admin: &Admin, first: &Upstream) -> (Health, DependencyView) {
+    let world = admin.registry.snapshot();
+    let upstream = world.in_force(&first.config.name).map_or(first, |serving| &**serving);
     let view = upstream.gate.view(clock::instant());
     let endpoints = upstream.endpoints.load();
-    let (passed, missed) = upstream.series.checks();
+    let (passed, missed) = upstream.series.checks(upstream.group);
     let checked = upstream.config.health.is_some() && passed + missed > 0;
     let passing = checked.then(|| endpoints.iter().filter(|endpoint| endpoint.is_healthy()).count());
     let facts = Dependency {
@@ -66,7 +68,7 @@ pub(super) fn dependency(upstream: &Upstream) -> (Health, DependencyView) {
 
 /// How the whole is, as the core decides it.
 pub(super) fn of_the_whole(admin: &Admin) -> Health {
-    let dependencies: Vec<_> = sorted(admin).iter().map(|one| dependency(one)).collect();
+    let dependencies: Vec<_> = sorted(admin).iter().map(|one| dependency(admin, one)).collect();
     let backend = admin.registry.snapshot();
     let backend = backend.config.ingress.as_ref().map(|ingress| ingress.upstream.as_str());
     let of = |(health, view): (Health, DependencyView)| {

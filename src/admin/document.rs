@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::words;
 
 /// Orders that mean nothing without a body, with the fields that they cannot do without.
-const REQUIRED: [(&str, &[&str]); 11] = [
+const REQUIRED: [(&str, &[&str]); 12] = [
     ("RateOrder", &["severity", "reason"]),
     ("NoteOrder", &["text"]),
     ("AssignOrder", &["to"]),
@@ -19,6 +19,7 @@ const REQUIRED: [(&str, &[&str]); 11] = [
     ("TriggerOrder", &["trigger_condition"]),
     ("RunbookDoneOrder", &["incident_id", "step"]),
     ("LevelRequest", &["level"]),
+    ("FailoverRequest", &["group"]),
     // Nothing is required; it stands here so that the list names all orders with a check of their own.
     ("TestOrder", &[]),
 ];

@@ -213,7 +213,7 @@ impl HealthView {
             incidents_open: snapshot.open(),
             dependencies: dependencies::sorted(admin)
                 .iter()
-                .map(|one| dependencies::dependency(one).1)
+                .map(|one| dependencies::dependency(admin, one).1)
                 .collect(),
             sidecar: Sidecar::of(admin),
             config: ConfigHealth {

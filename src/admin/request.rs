@@ -1,5 +1,7 @@
 //! Reads what is asked for: bodies whatever their content type says, flags, moments, who it is.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
@@ -13,7 +15,7 @@ use crate::names::IncidentId;
 use crate::reliability::rule::Severity;
 use crate::runtime::clock;
 use crate::store::rows::millis;
-use crate::units::At;
+use crate::units::{At, Written as _};
 
 /// The body as JSON, each text within its bound: the guide's curl lines send a form's content type, or none and nothing.
 pub(super) fn body<T: Default + serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
@@ -122,6 +124,15 @@ pub(super) fn day(field: &str, text: &str) -> Result<At, ApiError> {
         Some(wall) => Ok(At(millis(wall))),
         None => Err(bad(format!("{field} {text:?} is no day; write \"2026-01-31\""))),
     }
+}
+
+/// The longest order: nobody remembers why after a week.
+const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+
+/// How long an order lasts; `example`: what to write instead of what is no such time.
+pub(super) fn ttl(text: &str, example: &str) -> Result<Duration, ApiError> {
+    let lasts = Duration::read(text).filter(|ttl| !ttl.is_zero() && *ttl <= LONGEST);
+    lasts.ok_or_else(|| bad(format!("ttl {text:?} is not within 1s and 7d; write {example:?}")))
 }
 
 /// What is wrong with a body.

@@ -45,6 +45,7 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(performance::hlog))
         .routes(routes!(upstreams::list))
         .routes(routes!(upstreams::show))
+        .routes(routes!(upstreams::fail_over))
         .routes(routes!(incidents::list))
         .routes(routes!(incidents::show))
         .routes(routes!(incidents::ack))

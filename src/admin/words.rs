@@ -2,6 +2,7 @@
 
 use crate::reliability::breaker::{BreakerState, Mode};
 use crate::reliability::drill::{DrillEnd, DrillPhase, Fault};
+use crate::reliability::failover::{Group, SwitchReason};
 use crate::reliability::fleet::Duty;
 use crate::reliability::health::Status;
 use crate::reliability::incident::State;
@@ -37,7 +38,7 @@ const DAY: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$";
 /// A regular expression that a text of an order fits, and that all texts fit which the route takes in this form.
 pub(super) fn pattern(schema: &str, field: &str) -> Option<&'static str> {
     match (schema, field) {
-        ("Order" | "LevelRequest", "ttl") => Some(WEEK),
+        ("Order" | "LevelRequest" | "FailoverRequest", "ttl") => Some(WEEK),
         ("DrillRequest", "duration") => Some(HOUR),
         ("DrillRequest", "latency") => Some(DELAY),
         ("DrillRequest", "percent") => Some(SHARE),
@@ -59,6 +60,14 @@ fn breaker() -> Vec<&'static str> {
 fn outbox() -> Vec<&'static str> {
     use QueuePhase::{Dead, Sending, Waiting, Writing};
     [Writing, Waiting, Sending, Dead(DeadReason::Refused)].map(QueuePhase::label).into()
+}
+
+fn failover(schema: &str, field: &str) -> Option<Vec<&'static str>> {
+    Some(match (schema, field) {
+        (_, "group") => [Group::First, Group::Backup].map(Group::label).into(),
+        ("FailoverView", "reason") => SwitchReason::ALL.map(SwitchReason::label).into(),
+        _ => return None,
+    })
 }
 
 fn states(schema: &str) -> Option<Vec<&'static str>> {
@@ -113,6 +122,7 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         ("DrillRequest" | "DrillView" | "Observed_DrillView", "fault") => Fault::LABELS.into(),
         ("DrillView" | "Observed_DrillView", "phase") => DrillPhase::LABELS.into(),
         ("DrillView" | "Observed_DrillView", "end") => DrillEnd::LABELS.into(),
+        ("FailoverView" | "FailoverRequest", _) => return failover(schema, field),
         (_, "raised_by") => vec!["order", "breaker"],
         (_, "kept_in") => vec!["store", "memory"],
         ("SeriesView", "direction") => vec!["ingress", "egress"],

@@ -116,7 +116,7 @@ impl App {
         let reloader =
             reloader(start.path, start.env, &config, &telemetry, watcher, start.filter, admin_address);
         addresses.extend(inbound::begin(&config, &engine.handle, &reloader, &telemetry, &tasks, &drain)?);
-        let workers = work::spawn(bound, &registry, &telemetry, outbox.as_ref(), &drain)?;
+        let workers = work::spawn(bound, &registry, &telemetry, &engine.handle.kept(), &drain)?;
         let admin = Admin::new(
             Arc::clone(&registry),
             Arc::clone(&telemetry),

@@ -44,7 +44,7 @@ async fn seconds(
         let now = clock::instant();
         telemetry.rotate(now);
         let world = registry.snapshot();
-        for upstream in world.upstreams.values().map(Arc::clone) {
+        for upstream in world.groups().map(Arc::clone) {
             upstream.gate.tick(now);
             upstream.operations.iter().for_each(|operation| operation.gate.tick(now));
             if upstream.gate.wants_connect(now) {
@@ -136,7 +136,7 @@ fn tell(of: &str, reloaded: Result<bool, tls::TlsError>, told: &mut BTreeMap<Str
 fn learn(world: &World, telemetry: &Telemetry, tick: u64, now: Instant) {
     let all = telemetry.all_series();
     for (series, _) in all.iter().zip(tick..).filter(|(series, turn)| series.learns_at(*turn)) {
-        let upstream = world.upstreams.get(&series.key.1);
+        let upstream = world.in_force(&series.key.1);
         if upstream.is_some_and(|upstream| upstream.gate.view(now).is_closed_by_evidence()) {
             series.learn_usual(now);
         }

@@ -28,10 +28,9 @@ pub(super) fn spawn(
     bound: Vec<BoundListener>,
     registry: &Arc<Registry>,
     telemetry: &Arc<Telemetry>,
-    outbox: Option<&Arc<Outbox>>,
+    kept: &(Arc<StaleCache>, Option<Arc<Outbox>>),
     drain: &Drain,
 ) -> anyhow::Result<Workers> {
-    let stale: Arc<StaleCache> = Arc::default();
     let count = bound.first().map_or(0, |bound| bound.sockets.len());
     let mut shares: Vec<Vec<(ListenerDoor, TcpListener)>> = (0..count).map(|_| Vec::new()).collect();
     for bound in bound {
@@ -44,7 +43,7 @@ pub(super) fn spawn(
         .enumerate()
         .map(|(number, share)| {
             let (registry, telemetry, drain) = (Arc::clone(registry), Arc::clone(telemetry), drain.clone());
-            let kept = (Arc::clone(&stale), outbox.cloned());
+            let kept = kept.clone();
             move || work(number, share, (registry, telemetry), kept, drain)
         })
         .collect();

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::{Part, did_you_mean};
 use super::routes::Route;
+use super::stale::{StaleFile, StalePolicy};
 use super::upstream::UpstreamConfig;
 use super::word::{OneOf, words};
 use crate::names::FeatureName;
@@ -22,6 +23,8 @@ const MOST: usize = 32;
 pub struct DegradationFile {
     /// Bytes of kept answers (`stale` of routes) over all routes; the oldest go.
     pub kept_answers: Text<Size>,
+    /// `stale` of the routes that say nothing of it, the built-in last one included; absent: they keep none.
+    pub stale: Option<StaleFile>,
     /// What level 1 means.
     pub level1: LevelFile,
     /// What level 2 means beside what level 1 means.
@@ -35,7 +38,8 @@ pub struct DegradationFile {
 impl Default for DegradationFile {
     fn default() -> Self {
         let [level1, level2, level3] = Default::default();
-        Self { kept_answers: Text(Size(16 * 1024 * 1024)), level1, level2, level3, when: Vec::new() }
+        let kept_answers = Text(Size(16 * 1024 * 1024));
+        Self { kept_answers, stale: None, level1, level2, level3, when: Vec::new() }
     }
 }
 
@@ -84,6 +88,11 @@ impl DegradationFile {
             at.add("kept_answers", "is not within 0B to 4GiB: it is memory of this process");
         }
         self.kept_answers.0.0 as usize
+    }
+
+    /// Of the routes that say nothing of it.
+    pub(super) fn stale(&self, mut at: Part<'_, '_>) -> Option<StalePolicy> {
+        self.stale.as_ref().and_then(|stale| stale.check(at.part("stale")))
     }
 
     pub(super) fn check(
@@ -201,6 +210,41 @@ mod tests {
         assert_eq!(policy.levels[1].shed, [RouteClass::Low]);
         let levels: Vec<u8> = policy.when.iter().map(|trigger| trigger.level.number()).collect();
         assert_eq!(levels, [1, 3]);
+    }
+
+    #[test]
+    fn routes_that_say_nothing_keep_what_all_keep_and_0s_keeps_nothing() {
+        let routes = |more: &str| {
+            let text = config_text(&format!(
+                r#"
+                [ingress]
+                [upstreams.backend]
+                endpoints = ["127.0.0.1:8001"]
+                [[routes]]
+                prefix = "/none"
+                stale = {{ for = "0s" }}
+                [[routes]]
+                prefix = "/short"
+                stale = {{ max_body = "1KiB" }}
+                [[routes]]
+                prefix = "/silent"
+                {more}
+                "#
+            ));
+            let config = load(&text, "a test", &[]).map_err(|problems| problems.to_string())?;
+            let kept = |name: &str| config.routes.iter().find(|route| route.name.as_str() == name)?.stale;
+            let seconds = |name| kept(name).map(|stale| (stale.lasts.as_secs(), stale.max_body));
+            Ok::<_, String>(["none", "short", "silent", "default"].map(seconds))
+        };
+        assert_eq!(routes("").expect("runs"), [None, Some((600, 1_024)), None, None]);
+        let all = routes("[degradation]\nstale = { for = \"2m\" }\n").expect("runs");
+        let common = Some((120, 256 * 1_024));
+        assert_eq!(all, [None, Some((120, 1_024)), common, common]);
+        for (written, told) in [("for = \"8d\"", "is not within"), ("max_body = \"9MiB\"", "is not within")] {
+            let problems = routes(&format!("[degradation]\nstale = {{ {written} }}\n")).expect_err(written);
+            assert!(problems.contains(told) && problems.contains("degradation.stale"), "{problems}");
+            assert!(!problems.contains("routes."), "it is told where it is written: {problems}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ use super::process::ProcessFile;
 use super::recovery::{PlanFile, RecoveryFile};
 use super::routes::{self, RouteFile};
 use super::runbooks::RunbooksFile;
+use super::stale::StaleFile;
 use super::store::StoreFile;
 use super::upstream::UpstreamFile;
 use super::word::Word as _;
@@ -111,7 +112,9 @@ pub(super) fn fill(written: &Table) -> Table {
     each(&mut table, "notify", |_, written| base_of(&NotifyFile::base(written)));
     let latency =
         table.get("latency").cloned().and_then(|latency| latency.try_into().ok()).unwrap_or_default();
-    let of_route = |written: &Table| base_of(&RouteFile::base(backend.as_deref(), &latency, written));
+    let stale = StaleFile::common(table.get("degradation"));
+    let of_route =
+        |written: &Table| base_of(&RouteFile::base(backend.as_deref(), &latency, stale.clone(), written));
     // But for its name, a route differs from others by little.
     let mut bases: Vec<((bool, Option<String>), Table)> = Vec::new();
     for route in table.get_mut("routes").and_then(Value::as_array_mut).into_iter().flatten() {

@@ -83,7 +83,11 @@ fn circles(file: &ConfigFile, own: impl Fn(IpAddr) -> bool) -> Vec<(String, Stri
     let all = all(file);
     let mut found = Vec::new();
     for (name, upstream) in &file.upstreams {
-        for (nth, Text(endpoint)) in upstream.endpoints.iter().enumerate() {
+        let groups = [("endpoints", &upstream.endpoints), ("backup", &upstream.backup)];
+        let written = groups.into_iter().flat_map(|(key, group)| {
+            group.iter().enumerate().map(move |(nth, endpoint)| (key, nth, endpoint))
+        });
+        for (key, nth, Text(endpoint)) in written {
             let Some(listener) = all.iter().find(|one| reaches(endpoint, one.at, &own)) else { continue };
             let told = match &listener.behind {
                 Behind::Operator => {
@@ -100,8 +104,7 @@ fn circles(file: &ConfigFile, own: impl Fn(IpAddr) -> bool) -> Vec<(String, Stri
                 }
                 Behind::Local(_) => continue,
             };
-            let key = format!("upstreams.{name}.endpoints.{nth}");
-            found.push((key, told.to_owned()));
+            found.push((format!("upstreams.{name}.{key}.{nth}"), told.to_owned()));
         }
     }
     found
@@ -118,7 +121,8 @@ fn comes_back(file: &ConfigFile, from: &str, to: &str, own: &impl Fn(IpAddr) -> 
             continue;
         };
         let locals = file.upstreams.iter().filter_map(|(other, it)| Some((other, it.local?.0)));
-        let hit = |local: SocketAddr| upstream.endpoints.iter().any(|one| reaches(&one.0, local, own));
+        let all = || upstream.endpoints.iter().chain(&upstream.backup);
+        let hit = |local: SocketAddr| all().any(|one| reaches(&one.0, local, own));
         next.extend(locals.filter(|(_, local)| hit(*local)).map(|(other, _)| other.clone()));
     }
     false

@@ -1,14 +1,13 @@
 //! `[recovery]` and `[plans.<name>]`: what is done about which incident, and how each action is done here.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::channels::WebUrl;
+use super::hooks::{BoundHook, HookFile};
 use super::kubernetes::KubernetesConfig;
 use super::problem::{Collector, DAY, HOUR, Part, did_you_mean};
 use super::upstream::is_known;
@@ -28,60 +27,6 @@ pub struct RecoveryFile {
     pub mode: OneOf<RecoveryMode>,
     /// How an action is done here, by its name.
     pub actions: BTreeMap<String, HookFile>,
-}
-
-/// `[recovery.actions.<action>]`: exactly one of `exec`, `url` (or `url_file`) and `pid_file`.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct HookFile {
-    /// Program and arguments, run without a shell; what is to be done is in its environment (`STROP_ACTION`,
-    /// `STROP_TARGET`, `STROP_INCIDENT`, `STROP_RUN`, `STROP_ATTEMPT`). It has worked when it ends with 0.
-    pub exec: Vec<String>,
-    /// Called by POST with the same as JSON; it has worked when the answer is 2xx.
-    pub url: Option<String>,
-    /// File with the address, where it is itself a secret.
-    pub url_file: Option<String>,
-    /// Extra roots for `url`, PEM, beside the system's.
-    pub ca_file: Option<String>,
-    /// File with the id of the process that is sent `signal`; needs the application's process to be seen
-    /// (`shareProcessNamespace`).
-    pub pid_file: Option<String>,
-    /// The signal for `pid_file`.
-    pub signal: OneOf<HookSignal>,
-    /// How long `exec` and `url` may take.
-    pub within: Text<Duration>,
-}
-
-impl Default for HookFile {
-    fn default() -> Self {
-        Self {
-            exec: Vec::new(),
-            url: None,
-            url_file: None,
-            ca_file: None,
-            pid_file: None,
-            signal: OneOf(HookSignal::Terminate),
-            within: Text(Duration::from_secs(30)),
-        }
-    }
-}
-
-/// What a process is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HookSignal {
-    Terminate,
-    HangUp,
-    User1,
-    User2,
-}
-
-words! {
-    HookSignal: "signal" {
-        Terminate = "TERM", "end in good order; whoever watches over it starts it again";
-        HangUp = "HUP", "what many servers take for a reload";
-        User1 = "USR1", "whatever the application does at it";
-        User2 = "USR2", "whatever the application does at it";
-    }
 }
 
 words! {
@@ -104,9 +49,9 @@ words! {
     Action: "action" {
         CircuitBreaker = Self::CircuitBreaker.label(), "hold the target's breaker open for a while";
         ConnectionReset = Self::ConnectionReset.label(), "drop pooled connections and look names up again";
-        CacheClear = Self::CacheClear.label(), "empty a cache, as its hook does";
+        CacheClear = Self::CacheClear.label(), "empty a cache, as its hook does; without one, forget the kept answers (`stale`) of the target";
         GracefulDegradation = Self::GracefulDegradation.label(), "raise the degradation level to the first that means something, for ten minutes";
-        Failover = Self::Failover.label(), "use another instance, as its hook does";
+        Failover = Self::Failover.label(), "call the backup endpoints of the target for ten minutes at most; where it has none, as its hook does";
         RestartService = Self::RestartService.label(), "start the application again, as its hook or Kubernetes does";
         ScaleUp = Self::ScaleUp.label(), "more replicas, as its hook or Kubernetes does";
         ScaleDown = Self::ScaleDown.label(), "fewer replicas, as its hook or Kubernetes does";
@@ -174,25 +119,6 @@ pub struct StepFile {
     pub verify: Option<Text<Duration>>,
 }
 
-/// How an action is done here.
-#[derive(Clone, Debug)]
-pub enum Hook {
-    /// A program with its arguments.
-    Exec(Vec<String>),
-    /// A POST.
-    Web { url: WebUrl, ca_file: Option<PathBuf> },
-    /// A signal to the process whose id is in the file.
-    Signal { pid_file: PathBuf, signal: HookSignal },
-}
-
-/// A hook, and how long it may take.
-#[derive(Clone, Debug)]
-pub struct BoundHook {
-    pub hook: Hook,
-    /// How long it may take.
-    pub within: Duration,
-}
-
 /// Everything that recovery is configured with.
 #[derive(Clone, Debug, Default)]
 pub struct RecoveryConfig {
@@ -208,6 +134,8 @@ pub struct RecoveryConfig {
 struct Doers<'a> {
     hooks: &'a BTreeMap<String, HookFile>,
     kubernetes: Option<&'a KubernetesConfig>,
+    /// Some upstream has backup endpoints.
+    backup: bool,
 }
 
 impl Doers<'_> {
@@ -216,7 +144,9 @@ impl Doers<'_> {
         let name = action.label();
         match self.kubernetes.filter(|_| action.is_of_cluster()) {
             _ if action.reach() == Reach::Own || mode == StepMode::DryRun => Some(mode),
-            _ if self.hooks.contains_key(name) => Some(mode),
+            // Without a hook the kept answers are forgotten.
+            _ if action == Action::CacheClear || self.hooks.contains_key(name) => Some(mode),
+            _ if action == Action::Failover && self.backup => Some(mode),
             Some(kubernetes) if kubernetes.enabled => Some(mode),
             Some(_) => Some(StepMode::DryRun),
             None => None,
@@ -225,11 +155,11 @@ impl Doers<'_> {
 }
 
 impl RecoveryFile {
-    /// Checks both tables.
+    /// Checks both tables; `backed`: upstreams that have backup endpoints.
     pub(super) fn check(
         &self,
         plans: &BTreeMap<String, PlanFile>,
-        upstreams: &[&str],
+        (upstreams, backed): (&[&str], &[&str]),
         kubernetes: Option<Arc<KubernetesConfig>>,
         problems: &mut Collector<'_>,
     ) -> RecoveryConfig {
@@ -244,47 +174,17 @@ impl RecoveryFile {
             };
             if action.reach() == Reach::Own {
                 at.add("", format!("{name} is done by Strop itself: take the table out"));
-            } else if let Some(hook) = written.check(at) {
+            } else if let Some(hook) = written.check(at, action) {
                 hooks.insert(action, hook);
             }
         }
-        let doers = Doers { hooks: &self.actions, kubernetes: kubernetes.as_deref() };
+        let doers =
+            Doers { hooks: &self.actions, kubernetes: kubernetes.as_deref(), backup: !backed.is_empty() };
         let plans = plans.iter().filter_map(|(name, written)| {
             written.check(problems.part(format!("plans.{name}")), name, doers, upstreams)
         });
         let policy = RecoveryPolicy { mode: self.mode.0, plans: plans.collect() };
         RecoveryConfig { policy: Arc::new(policy), hooks, kubernetes }
-    }
-}
-
-impl HookFile {
-    fn check(&self, mut at: Part<'_, '_>) -> Option<BoundHook> {
-        let within = at.lasts("within", self.within, 1, HOUR);
-        let ways =
-            [!self.exec.is_empty(), self.url.is_some(), self.url_file.is_some(), self.pid_file.is_some()];
-        if ways.iter().filter(|way| **way).count() != 1 {
-            at.add(
-                "",
-                "write exactly one of exec = [\"/path\", …], url = \"https://…\", url_file and pid_file",
-            );
-            return None;
-        }
-        let hook = if let Some(file) = &self.pid_file {
-            Hook::Signal { pid_file: PathBuf::from(file), signal: self.signal.0 }
-        } else if let Some(program) = self.exec.first() {
-            if !program.starts_with('/') {
-                at.add(
-                    "exec",
-                    format!("{program:?} is no absolute path; there is no shell that would search it"),
-                );
-            }
-            Hook::Exec(self.exec.clone())
-        } else {
-            let ca_file = self.ca_file.as_ref().map(|file| at.readable("ca_file", file));
-            let url = WebUrl::of_keys(&mut at, self.url.as_deref(), self.url_file.as_deref())?;
-            Hook::Web { url, ca_file }
-        };
-        Some(BoundHook { hook, within })
     }
 }
 
@@ -351,7 +251,8 @@ impl StepFile {
     }
 }
 
-/// What changes the application is only tried out until somebody says otherwise.
+/// What changes the application is only tried out until somebody says otherwise. So is forgetting kept answers, although they are
+/// Strop's own: they stand in for the very outage that begins a plan, and nothing brings them back while it lasts.
 fn default_mode(action: Action) -> StepMode {
     match action.reach() {
         Reach::Own => StepMode::Act,
@@ -392,6 +293,16 @@ mod tests {
     }
 
     #[test]
+    fn kept_answers_are_forgotten_only_where_that_is_written() {
+        let mode = |step: &str| {
+            let config = of(&format!("[plans.a]\nsteps = [{{ action = \"cache_clear\"{step} }}]\n"));
+            config.expect("runs").policy.plans[0].steps[0].mode
+        };
+        assert_eq!(mode(""), StepMode::DryRun, "they stand in for the outage that began the plan");
+        assert_eq!(mode(", mode = \"act\""), StepMode::Act, "no hook is needed");
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_what_to_write() {
         for (more, wanted) in [
             ("[plans.a]\n", "write steps = ["),
@@ -415,6 +326,13 @@ mod tests {
             ("[recovery.actions.connection_reset]\nexec = [\"/bin/true\"]\n", "done by Strop itself"),
             ("[recovery.actions.failover]\n", "write exactly one of"),
             ("[recovery.actions.failover]\nexec = [\"true\"]\n", "no absolute path"),
+            ("[recovery.actions.cache_clear]\n", "url_file, redis and pid_file"),
+            ("[recovery.actions.cache_clear]\nredis = \"redis://h\"\n", "all keys would be removed"),
+            (
+                "[recovery.actions.cache_clear]\nexec = [\"/bin/true\"]\nprefix = \"a\"\n",
+                "is of no use without redis",
+            ),
+            ("[recovery.actions.failover]\nredis = \"redis://h\"\nprefix = \"a\"\n", "no way to do failover"),
             ("[recovery]\nmode = \"no\"\n", "mode of recovery"),
         ] {
             let told = of(more).expect_err(more);

@@ -49,7 +49,7 @@ pub struct RouteFile {
     pub inject_key: Option<bool>,
     /// What clients read when the upstream cannot be asked; absent: the refusal of the sidecar.
     pub fallback: Option<FallbackFile>,
-    /// The last answers stand in where the upstream fails; absent: none is kept.
+    /// The last answers stand in where the upstream fails; absent: as `degradation.stale` says, by default none is kept.
     pub stale: Option<StaleFile>,
     /// How often one client may ask; absent: as often as it likes.
     pub rate_limit: Option<RateLimitFile>,
@@ -142,12 +142,17 @@ impl RoutePath {
 
 impl RouteFile {
     /// What a route has by default. `upstream`: the ingress'.
-    pub(super) fn base(upstream: Option<&str>, latency: &LatencyFile, written: &Table) -> Self {
+    pub(super) fn base(
+        upstream: Option<&str>,
+        latency: &LatencyFile,
+        stale: Option<StaleFile>,
+        written: &Table,
+    ) -> Self {
         let prefix = (!written.contains_key("path")).then(|| "/".to_owned());
         let until = written.get("latency").and_then(|latency| latency.get("until")).and_then(Value::as_str);
         let latency = RouteLatencyFile::base(latency, until);
         let upstream = upstream.unwrap_or_default().to_owned();
-        Self { name: name(written), prefix, upstream, latency, ..Self::default() }
+        Self { name: name(written), prefix, upstream, latency, stale, ..Self::default() }
     }
 
     fn check(&self, mut at: Part<'_, '_>, named: &[&str], common: &Latency) -> Option<Route> {
@@ -171,7 +176,7 @@ impl RouteFile {
             latency: self.latency.check(at.part("latency"), common),
             inject_key: self.inject_key,
             fallback: self.fallback.as_ref().map(|fallback| fallback.check(at.part("fallback"))),
-            stale: self.stale.as_ref().map(|stale| stale.check(at.part("stale"))),
+            stale: self.stale.as_ref().and_then(|stale| stale.check(at.part("stale"))),
             rate_limit: self.rate_limit.as_ref().map(|limit| limit.check(at.part("rate_limit"))),
             class: self.class.0,
             name: name?,
@@ -220,12 +225,13 @@ pub(super) fn spelled(path: &str) -> Result<(), String> {
 }
 
 /// All routes, in the order in which they are asked. `backend`: who answers where none says otherwise; `named`:
-/// the names of all upstreams.
+/// the names of all upstreams; `stale`: of the built-in last route.
 pub(super) fn check(
     written: &[RouteFile],
     backend: Option<&UpstreamName>,
     named: &[&str],
     common: &Latency,
+    stale: Option<StalePolicy>,
     problems: &mut Collector<'_>,
 ) -> Vec<Arc<Route>> {
     let mut routes: Vec<Route> = Vec::new();
@@ -254,7 +260,8 @@ pub(super) fn check(
     routes.sort_by_key(|route| {
         (Reverse(route.path.segments()), route.host.is_none(), route.path.prefix().is_some())
     });
-    routes.extend(backend.map(|backend| built_in(DEFAULT_ROUTE, "/", backend, Some(common.measured()))));
+    let last = |backend| Route { stale, ..built_in(DEFAULT_ROUTE, "/", backend, Some(common.measured())) };
+    routes.extend(backend.map(last));
     routes.into_iter().map(Arc::new).collect()
 }
 

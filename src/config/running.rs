@@ -143,6 +143,12 @@ pub(super) fn json(file: &ConfigFile) -> Value {
 }
 
 impl ConfigFile {
+    /// Upstreams that have backup endpoints.
+    fn backed(&self) -> Vec<&str> {
+        let backed = self.upstreams.iter().filter(|(_, upstream)| !upstream.backup.is_empty());
+        backed.map(|(name, _)| name.as_str()).collect()
+    }
+
     /// Checks what was filled, of what was `written`. Every check runs; `None` when problems were noted.
     pub(super) fn check(self, written: Value, hash: String, problems: &mut Collector<'_>) -> Option<Config> {
         let named: Vec<&str> = self.upstreams.keys().map(String::as_str).collect();
@@ -150,7 +156,8 @@ impl ConfigFile {
         let egress = self.egress.as_ref().map(|egress| egress.check(problems.part("egress")));
         let latency = self.latency.check(problems.part("latency"));
         let backend = ingress.as_ref().and_then(Option::as_ref).map(|ingress| &ingress.upstream);
-        let routes = routes::check(&self.routes, backend, &named, &latency, problems);
+        let stale = self.degradation.stale(problems.part("degradation"));
+        let routes = routes::check(&self.routes, backend, &named, &latency, stale, problems);
         let upstreams = self.upstreams(backend, problems);
         let degradation = self.degradation.check(problems.part("degradation"), &routes, &upstreams);
         let kept_answers = self.degradation.kept_answers(problems.part("degradation"));
@@ -163,7 +170,7 @@ impl ConfigFile {
         let process = self.process.check(problems.part("process"));
         let watch = self.watch(&named, latency, &routes, problems);
         let kubernetes = self.kubernetes.check(problems.part("kubernetes"));
-        let recovery = self.recovery.check(&self.plans, &named, kubernetes, problems);
+        let recovery = self.recovery.check(&self.plans, (&named, &self.backed()), kubernetes, problems);
         let runbooks = self.runbooks.check(problems.part("runbooks"));
         self.access_log.check(problems.part("access_log"));
         listeners::check(&self, problems);

@@ -26,6 +26,18 @@ pub(super) fn read(file: &str, what: &str, least: usize) -> Result<SecretString,
     Ok(SecretString::from(held))
 }
 
+/// Does an authority (`user:password@host`) hold a password? Then what to write instead.
+pub(super) fn none_in(authority: &str) -> Result<(), String> {
+    match authority.rsplit_once('@') {
+        Some((user, _)) if user.contains(':') => Err(ELSEWHERE.to_owned()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What to write in the place of a password.
+pub(super) const ELSEWHERE: &str =
+    "holds a password, which this file should not; write password_file = \"PATH\"";
+
 /// Files that hold no secret, or whose content is looked at while it runs.
 const OPEN: [&str; 3] = ["ca_file", "cert_file", "key_file"];
 

@@ -1,18 +1,24 @@
-//! `stale = { … }` of a route: its last answers stand in where the upstream fails.
+//! `stale = { … }` of a route, and of all that say nothing: last answers stand in where the upstream fails.
 
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use toml::Value;
 
 use super::problem::{DAY, Part};
 use crate::units::{Size, Text};
+
+/// `max_body`, at most.
+const LONGEST_BODY: u64 = 8 * 1024 * 1024;
+/// `for`, at most, in seconds.
+const LONGEST: u64 = 7 * DAY;
 
 /// `stale = { … }` as written.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StaleFile {
-    /// How long past its own time an answer may stand in; an answer's own `stale-if-error` shortens it.
+    /// How long past its own time an answer may stand in; an answer's own `stale-if-error` shortens it. `0s`: none is kept.
     #[serde(rename = "for")]
     pub lasts: Text<Duration>,
     /// Longer bodies are not kept.
@@ -36,9 +42,18 @@ pub struct StalePolicy {
 }
 
 impl StaleFile {
-    pub(super) fn check(&self, mut at: Part<'_, '_>) -> StalePolicy {
-        let lasts = at.lasts("for", self.lasts, 1, 7 * DAY);
-        let max_body = at.within("max_body", self.max_body.0.0, 1, 8 * 1024 * 1024);
-        StalePolicy { lasts, max_body: max_body as usize }
+    /// `[degradation.stale]` as written, for the routes that say nothing of it. What is wrong with it is told there alone.
+    pub(super) fn common(degradation: Option<&Value>) -> Option<Self> {
+        let written = degradation.and_then(Value::as_table).and_then(|table| table.get("stale"))?;
+        let read: Self = written.clone().try_into().ok()?;
+        let fits = read.lasts.0.as_secs() <= LONGEST && (1..=LONGEST_BODY).contains(&read.max_body.0.0);
+        fits.then_some(read)
+    }
+
+    /// What is kept; `None`: nothing.
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Option<StalePolicy> {
+        let lasts = at.lasts("for", self.lasts, 0, LONGEST);
+        let max_body = at.within("max_body", self.max_body.0.0, 1, LONGEST_BODY);
+        (!lasts.is_zero()).then_some(StalePolicy { lasts, max_body: max_body as usize })
     }
 }

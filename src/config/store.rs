@@ -188,9 +188,9 @@ fn url_of(url: &str) -> Result<StoreAt, String> {
             )
         })?;
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let secret = authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
-    if secret || rest.contains("password=") {
-        return Err("holds a password, which this file should not; write password_file = \"PATH\"".to_owned());
+    secret::none_in(authority)?;
+    if rest.contains("password=") {
+        return Err(secret::ELSEWHERE.to_owned());
     }
     server_of(rest, authority)?;
     Ok(StoreAt::Postgres { url: url.to_owned(), password: None })

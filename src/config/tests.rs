@@ -85,6 +85,8 @@ fn everything(dir: &std::path::Path) -> String {
             [upstreams.backend]
             endpoints = ["127.0.0.1:8001", "db.:80"]
             health = {{ path = "/healthz" }}
+            backup = ["10.0.1.7:8001"]
+            failover = {{ min_healthy = "50%" }}
             allow_addresses = ["10.0.0.0/8", "10.1.2.3"]
             tls = {{ server_name = "b.example", ca_file = {file:?} }}
             breaker = {{ open_for = "10m", operations = {{ charges = "/v1/charges/{{id}}" }} }}
@@ -130,6 +132,7 @@ fn everything(dir: &std::path::Path) -> String {
             [store]
             backup = {{ to = "copies" }}
             [degradation]
+            stale = {{ max_body = "1MiB" }}
             when = [{{ breaker = "stripe" }}]
             [incidents.resources]
             network_capacity = "125MiB"

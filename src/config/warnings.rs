@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use super::engine::reach;
-use super::{Config, Unlisted, listeners};
+use super::{Config, Host, HostName, Unlisted, UpstreamConfig, listeners};
 
 /// All warnings about a config that can run.
 pub fn all(config: &Config) -> Vec<String> {
@@ -13,8 +13,29 @@ pub fn all(config: &Config) -> Vec<String> {
     found.extend(open_listeners(config));
     found.extend(config.origin.exposed.iter().cloned());
     found.extend(reach::warnings(config));
-    found.extend(config.upstreams.iter().flat_map(|upstream| upstream.warnings()));
+    found.extend(config.upstreams.iter().flat_map(|upstream| short_names(upstream)));
     found
+}
+
+/// Names of endpoints that are looked up as they are and cannot be meant so.
+pub(super) fn short_names(upstream: &UpstreamConfig) -> impl Iterator<Item = String> {
+    let backup =
+        upstream.backup.iter().flat_map(|backup| &backup.endpoints).map(|endpoint| ("backup", endpoint));
+    let all = upstream.endpoints.iter().map(|endpoint| ("endpoints", endpoint)).chain(backup);
+    let names = all.filter_map(|(key, endpoint)| match &endpoint.host {
+        Host::Name(name) => Some((key, name)),
+        Host::Address(_) => None,
+    });
+    let short = |(_, name): &(&str, &HostName)| {
+        !(name.complete || name.text.contains('.') || name.text == "localhost")
+    };
+    names.filter(|_| !upstream.hosts.is_empty()).filter(short).map(|(key, name)| {
+        format!(
+            "upstreams.{}.{key} has {:?}: an upstream with hosts is looked up without the search domains of \
+             resolv.conf; write the whole name",
+            upstream.name, name.text
+        )
+    })
 }
 
 /// Listeners that let whoever reaches them out.

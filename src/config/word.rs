@@ -157,12 +157,12 @@ impl Word for Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::HookSignal;
     use crate::config::channels::{ChannelType, MailTls};
     use crate::config::egress::Unlisted;
     use crate::config::engine::escalation::Staffed;
     use crate::config::ingress::{Ambiguous, Traces};
     use crate::config::latency::UntilWord;
-    use crate::config::recovery::HookSignal;
     use crate::config::upstream::Protocol;
     use crate::config::upstream::vendor::Preset;
     use crate::reliability::concurrency::AdmissionMode;

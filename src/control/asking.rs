@@ -81,7 +81,7 @@ pub(super) async fn answered(found: &mut [CheckResult], registry: &Registry, wit
     let asked = found.iter_mut().filter(|one| one.is_asked());
     let asked = asked.map(async |one| {
         let name = one.of.as_deref().and_then(|name| upstream_of(name, registry));
-        let upstream = name.and_then(|name| registry.snapshot().upstreams.get(&name).map(Arc::clone));
+        let upstream = name.and_then(|name| registry.snapshot().in_force(&name).map(Arc::clone));
         (one.sign, one.says) = match upstream {
             None => (CheckSign::NotObservable, "no such upstream is configured any more".to_owned()),
             Some(upstream) => {

@@ -5,10 +5,8 @@
 
 use std::time::Duration;
 
-use super::handle::PendingOrder;
 use super::{AuditRecord, Handle, OrderedBy};
 use crate::reliability::breaker::{BreakerState, Hold};
-use crate::reliability::engine::Command;
 use crate::runtime::clock::Moment;
 use crate::units::Written as _;
 use crate::upstream::gate::Gate;
@@ -145,10 +143,7 @@ impl Handle {
     pub async fn breaker(&self, order: BreakerOrder<'_>, moment: Moment) -> BreakerReply {
         let outcome = order.obey(moment);
         if let Some(line) = outcome.line(order.name) {
-            let (service, actor) = (order.upstream.to_owned(), order.actor.to_string());
-            let command = Command::Acted { service, actor, what: format!("{line}: {}", order.reason) };
-            // A process that leaves writes no timeline any more; the audit log has the order all the same.
-            let _ = self.asks.send(PendingOrder::own(command, Vec::new())).await;
+            self.note(order.upstream.to_owned(), &order.actor, format!("{line}: {}", order.reason)).await;
         }
         let BreakerOrder { name, change, actor, reason, .. } = order;
         let record = AuditRecord { actor, action: change.action(), target: name.to_owned(), reason };

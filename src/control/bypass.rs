@@ -170,9 +170,11 @@ impl WaysOut {
             if name == SRE_API {
                 continue;
             }
-            let addresses = upstream.endpoints.load();
-            let addresses = addresses.iter().map(|endpoint| endpoint.addr.ip().to_canonical());
-            ways.addresses.extend(addresses.map(|ip| (ip, name.clone())));
+            for group in upstream.groups() {
+                let addresses = group.endpoints.load();
+                let addresses = addresses.iter().map(|endpoint| endpoint.addr.ip().to_canonical());
+                ways.addresses.extend(addresses.map(|ip| (ip, name.clone())));
+            }
             ways.names.insert(name);
         }
         ways

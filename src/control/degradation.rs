@@ -8,10 +8,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::handle::PendingOrder;
+use super::acted::ActedReply;
 use super::{AuditRecord, Handle, LevelView, OrderedBy};
 use crate::reliability::degradation::{Level, LevelOrder};
-use crate::reliability::engine::Command;
 use crate::runtime::clock::Moment;
 use crate::units::Written as _;
 
@@ -38,19 +37,6 @@ pub struct DegradationOrder {
     pub reason: String,
 }
 
-/// The reply to a [`DegradationOrder`].
-#[derive(Clone, Debug)]
-pub struct DegradationReply {
-    /// What was done, in words; `None`: there was nothing to do.
-    pub done: Option<String>,
-    /// What the audit log says of it.
-    pub record: AuditRecord,
-    /// The name of that row.
-    pub audit_id: String,
-    /// The row is on disk. False: the store is off or away.
-    pub stored: bool,
-}
-
 impl Handle {
     /// What the degradation level is, and why.
     pub fn degradation(&self) -> LevelView {
@@ -58,7 +44,7 @@ impl Handle {
     }
 
     /// Gives an order about the degradation level. It holds when this returns, whatever the store says.
-    pub async fn degrade(&self, order: DegradationOrder, moment: Moment) -> DegradationReply {
+    pub async fn degrade(&self, order: DegradationOrder, moment: Moment) -> ActedReply {
         let now = moment.instant;
         let DegradationOrder { change, actor, reason } = order;
         let done = match change {
@@ -81,8 +67,7 @@ impl Handle {
             LevelChange::Restore | LevelChange::RestoreOwn => ("degradation.restore", 0),
         };
         let record = AuditRecord { actor, action, target: format!("level {target}"), reason };
-        let (audit_id, stored) = self.records.audit(&record).await;
-        DegradationReply { done, record, audit_id, stored }
+        self.audited(done, record).await
     }
 
     async fn note_level(&self, what: &str, actor: &OrderedBy) {
@@ -91,10 +76,7 @@ impl Handle {
         // A service has one line, whatever the number of its incidents.
         let services: BTreeSet<Arc<str>> = live.map(|one| Arc::clone(&one.key.service)).collect();
         for service in services.iter().take(LINES) {
-            let (service, actor, what) = (service.to_string(), actor.to_string(), what.to_owned());
-            let command = Command::Acted { service, actor, what };
-            // A process that leaves writes no timeline any more; the audit log has the order all the same.
-            let _ = self.asks.send(PendingOrder::own(command, Vec::new())).await;
+            self.note(service.to_string(), actor, what.to_owned()).await;
         }
     }
 }

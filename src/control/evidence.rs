@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::routes::bad_and_all;
 use crate::names::IncidentId;
 use crate::reliability::engine::Command;
+use crate::reliability::failover::Group;
 use crate::reliability::incident::Incident;
 use crate::runtime::clock::{self, Moment};
 use crate::telemetry::Telemetry;
@@ -155,7 +156,7 @@ fn about_upstream(upstream: &UpstreamSeries, lines: &mut EvidenceLines) {
     let counts = VERDICTS.iter().zip(upstream.verdicts()).filter(|(_, count)| *count > 0);
     let attempts: Vec<String> = counts.map(|(verdict, count)| format!("{verdict} {count}")).collect();
     lines.push((format!("{name}: attempts since the start"), attempts.join(", ")));
-    let (passed, failed) = upstream.checks();
+    let (passed, failed) = upstream.checks(Group::First);
     if passed + failed > 0 {
         lines.push((format!("{name}: checks since the start"), format!("passed {passed}, failed {failed}")));
     }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::changes::{self, ChangeWriter};
 use super::drills::Drills;
 use super::looks::{ChecksMade, RunbookLook, RunbookOrder, RunbookRefused};
 use super::time::Time;
 use super::{AuditRecord, Changes, Records, Snapshot};
+use crate::degrade::failover::Failovers;
 use crate::degrade::levels::Levels;
 use crate::degrade::outbox::Outbox;
+use crate::degrade::stale::StaleCache;
 use crate::reliability::engine::{Command, SilenceCommand};
 use crate::reliability::incident::{Incident, Refused};
 use crate::reliability::recovery::{RecoveryCommand, RecoveryRefused, Run};
@@ -19,7 +22,7 @@ use crate::store::rows::Write;
 use crate::units::At;
 
 /// Orders that may wait.
-pub(super) const WAITING: usize = 256;
+const WAITING: usize = 256;
 
 /// Who orders what, for the audit log.
 #[derive(Clone, Debug)]
@@ -98,11 +101,50 @@ pub struct Handle {
     pub(super) records: Records,
     pub(super) levels: Arc<Levels>,
     pub(super) drills: Arc<Drills>,
+    pub(super) failovers: Arc<Failovers>,
+    pub(super) stale: Arc<StaleCache>,
     pub(super) time: Arc<Time>,
     pub(super) outbox: Option<Arc<Outbox>>,
 }
 
+/// The inner side of the door: orders come in, snapshots and changes go out.
+pub(super) struct Door {
+    pub(super) asks: mpsc::Receiver<PendingOrder>,
+    pub(super) snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(super) changes: ChangeWriter,
+}
+
+/// The door for those who look and order, from both sides.
+pub(super) fn door(
+    records: &Records,
+    (levels, failovers, drills): (Arc<Levels>, Arc<Failovers>, Arc<Drills>),
+    time: Arc<Time>,
+) -> (Door, Handle) {
+    let (send, asks) = mpsc::channel(WAITING);
+    let (snapshot, watching) = watch::channel(Arc::default());
+    let (changes, reader) = changes::changes();
+    let records = records.clone();
+    let handle = Handle {
+        asks: send,
+        snapshot: watching,
+        changes: reader,
+        records,
+        levels,
+        drills,
+        failovers,
+        stale: Arc::default(),
+        time,
+        outbox: None,
+    };
+    (Door { asks, snapshot, changes }, handle)
+}
+
 impl Handle {
+    /// What workers keep and orders are about: answers that may stand in, and queued writes.
+    pub fn kept(&self) -> (Arc<StaleCache>, Option<Arc<Outbox>>) {
+        (Arc::clone(&self.stale), self.outbox.clone())
+    }
+
     /// Gives an order about an incident; `None`: the process is leaving. What is over and no longer at hand is fetched from the store first, so
     /// that it can be reviewed weeks later; a store that does not answer leaves it as unknown as it is.
     pub async fn order(&self, order: Order<Command>) -> Option<Result<OrderReceipt<Box<Incident>>, Refused>> {

@@ -3,6 +3,7 @@
 //! It waits for nobody: writes go to the store's durable lane, messages to the notifier, each of which has its own task. Orders
 //! come through [`Handle`]; whoever gave one hears back when it is stored, or that it is not stored yet.
 
+mod acted;
 mod actions;
 mod asking;
 mod audit;
@@ -17,6 +18,7 @@ mod drilling;
 mod drills;
 mod effects;
 mod evidence;
+mod failover;
 mod fleet;
 mod follow;
 mod handle;
@@ -52,14 +54,16 @@ use tokio::sync::{mpsc, watch};
 
 pub use crate::degrade::levels::LevelView;
 pub use crate::reliability::ledger::SERVICE;
+pub use acted::ActedReply;
 pub use audit::{AuditRecord, OrderedBy, audit_id};
 pub use backups::{BackupStatus, Backups, GoodCopy};
 pub use breaker::{BreakerChange, BreakerOrder, BreakerOutcome, BreakerReply};
 pub use bypass::{Bypass, BypassReading};
 pub use canary::Canary;
 pub use changes::{Change, Changes, NextChanges};
-pub use degradation::{DegradationOrder, DegradationReply, LevelChange};
+pub use degradation::{DegradationOrder, LevelChange};
 pub use drilling::{DrillEndOrder, DrillReply, DrillStart};
+pub use failover::{FailoverChange, FailoverOrdered};
 pub use fleet::{FleetSync, FleetView, MemberView};
 pub use handle::{Handle, Order, OrderReceipt, Replies};
 pub use inbound::{InboundResult, Posted};
@@ -75,6 +79,7 @@ pub use start::{Running, start};
 pub use uptime::Uptime;
 
 use crate::config::engine::escalation::People;
+use crate::degrade::failover::Failovers;
 use crate::degrade::levels::Levels;
 use crate::names::IncidentId;
 use crate::reliability::engine::{Engine, EnginePolicy};
@@ -92,7 +97,7 @@ use crate::units::At;
 use changes::ChangeWriter;
 use drills::Drills;
 use evidence::EvidenceCollector;
-use handle::{PendingOrder, WAITING};
+use handle::{Door, PendingOrder};
 use heads::HandedOver;
 use records::LeftBehind;
 use seconds::GoodSeconds;
@@ -128,41 +133,12 @@ pub struct Control {
     door: mpsc::Sender<PendingOrder>,
     levels: Arc<Levels>,
     drills: Arc<Drills>,
+    failovers: Arc<Failovers>,
     time: Arc<time::Time>,
     follower: time::Follower,
     own: Own,
     /// The number of the last pause of the process that was told.
     pauses: u64,
-}
-
-/// The inner side of the door: orders come in, snapshots and changes go out.
-struct Door {
-    asks: mpsc::Receiver<PendingOrder>,
-    snapshot: watch::Sender<Arc<Snapshot>>,
-    changes: ChangeWriter,
-}
-
-/// The door for those who look and order, from both sides.
-fn door(
-    records: &Records,
-    (levels, drills): (Arc<Levels>, Arc<Drills>),
-    time: Arc<time::Time>,
-) -> (Door, Handle) {
-    let (send, asks) = mpsc::channel(WAITING);
-    let (snapshot, watching) = watch::channel(Arc::default());
-    let (changes, reader) = changes::changes();
-    let records = records.clone();
-    let handle = Handle {
-        asks: send,
-        snapshot: watching,
-        changes: reader,
-        records,
-        levels,
-        drills,
-        time,
-        outbox: None,
-    };
-    (Door { asks, snapshot, changes }, handle)
 }
 
 impl Control {
@@ -182,9 +158,9 @@ impl Control {
             engine.watch();
         }
         let levels = Arc::new(observer.levels());
-        let drills = Arc::new(observer.drills());
-        let orders = (Arc::clone(&levels), Arc::clone(&drills));
-        let (Door { asks, snapshot, changes }, handle) = door(&records, orders, observer.time());
+        let (failovers, drills) = (Arc::new(observer.failovers()), Arc::new(observer.drills()));
+        let held = (Arc::clone(&levels), Arc::clone(&failovers), Arc::clone(&drills));
+        let (Door { asks, snapshot, changes }, handle) = handle::door(&records, held, observer.time());
         let control = Self {
             engine,
             notifier: notifier(Replies(handle.asks.clone())),
@@ -201,6 +177,7 @@ impl Control {
             fleet,
             levels,
             drills,
+            failovers,
             time: observer.time(),
             follower: time::Follower::new(telemetry.started()),
             own: Own::default(),
@@ -285,6 +262,7 @@ impl Control {
     fn look(&mut self) {
         let moment = clock::now();
         self.follow(moment);
+        self.failovers.look(moment.instant);
         self.levels.look(moment.instant);
         let now = self.observer.at(moment);
         self.heed_config();
@@ -294,6 +272,7 @@ impl Control {
         (readings.local, readings.holiday) = (clock.local, clock.holiday);
         readings.reported.extend(self.records.conditions());
         readings.reported.extend(self.own_conditions(now));
+        readings.reported.extend(self.failover_conditions(moment, now));
         readings.resumed = self.resumed(moment);
         readings.drill = self.drills.scope(moment.instant);
         readings.spoilt = self.drills.spoilt(readings.drill.as_ref(), self.time.steady(moment));

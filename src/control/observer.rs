@@ -14,10 +14,12 @@ use super::time::Time;
 use super::wording::Wording;
 use crate::config::Config;
 use crate::config::presets::SRE_API;
+use crate::degrade::failover::Failovers;
 use crate::degrade::levels::Levels;
 use crate::names::UpstreamName;
 use crate::reliability::breaker::Mode;
 use crate::reliability::counts::{Counts, RollingCounts};
+use crate::reliability::failover::Group;
 use crate::reliability::party::Party;
 use crate::reliability::payment::Paid;
 use crate::reliability::reach::{Met, Reach};
@@ -61,7 +63,8 @@ struct Second {
 struct UpstreamMemory {
     verdicts: [u64; VERDICTS.len()],
     against_upstream: u64,
-    checks: (u64, u64),
+    /// The group that was called, and its checks.
+    checks: (Group, (u64, u64)),
     counts: RollingCounts,
     met: Met,
     /// The breaker's row of failures that a check has ended, and the breaker does not know.
@@ -110,6 +113,11 @@ impl Observer {
     /// Drills on the upstreams that this one looks at.
     pub(super) fn drills(&self) -> Drills {
         Drills::new(Arc::clone(&self.registry), Arc::clone(&self.telemetry))
+    }
+
+    /// The groups of endpoints that the requests meet that this one looks at.
+    pub(super) fn failovers(&self) -> Failovers {
+        Failovers::new(Arc::clone(&self.registry), Arc::clone(&self.telemetry))
     }
 
     /// Collects evidence from where this one looks.
@@ -175,7 +183,7 @@ impl Observer {
         // The admin API on the traffic port is nobody's dependency.
         let watched = |upstream: &&Arc<Upstream>| upstream.config.name.as_str() != SRE_API;
         self.upstreams.retain(|name, _| world.upstreams.contains_key(name));
-        let mut all: Vec<_> = world.upstreams.values().filter(watched).collect();
+        let mut all: Vec<_> = world.serving().filter(watched).collect();
         all.sort_by(|a, b| a.config.name.cmp(&b.config.name));
         for upstream in all {
             let name: Arc<str> = Arc::from(upstream.config.name.as_str());
@@ -207,7 +215,7 @@ impl UpstreamMemory {
         Self {
             verdicts: [0; VERDICTS.len()],
             against_upstream: 0,
-            checks: (0, 0),
+            checks: (Group::First, (0, 0)),
             counts: RollingCounts::new(now),
             met: Met::default(),
             forgiven: 0,
@@ -228,20 +236,23 @@ impl UpstreamMemory {
         let ended_badly = against_upstream.saturating_sub(self.against_upstream);
         let (good, failed) = (good + slow, ended_badly.saturating_sub(limited));
         self.against_upstream = against_upstream;
-        let (passed, missed) = upstream.series.checks();
+        let checks = (upstream.group, upstream.series.checks(upstream.group));
+        // The checks of a group that was not called until now say nothing of this second.
+        let before = if self.checks.0 == upstream.group { self.checks.1 } else { checks.1 };
+        let (passed, missed) = checks.1;
         let second = Second {
             good,
             failed,
             unconnected: connect + tls,
             badly_answered: timeout + reset + status + protocol,
-            passed: passed - self.checks.0,
-            missed: missed - self.checks.1,
+            passed: passed - before.0,
+            missed: missed - before.1,
         };
-        (self.verdicts, self.checks) = (verdicts, (passed, missed));
+        (self.verdicts, self.checks) = (verdicts, checks);
         let counts = Counts { good, bad: failed + limited };
         self.reading.counts = self.counts.count(counts, now);
         let probed = upstream.config.health.is_some();
-        self.reading.failed_probes = probed.then(|| upstream.series.failed_checks());
+        self.reading.failed_probes = probed.then(|| upstream.series.failed_checks(upstream.group));
         self.learn(second, upstream, now);
         self.meet(heard.of(&upstream.config.name), now);
         self.reading.in_flight = heard.of(&upstream.config.name).map(|one| one.series.in_flight()).sum();

@@ -10,9 +10,11 @@ use std::time::{Duration, SystemTime};
 use super::{Control, Records};
 use crate::config::problem::Problem;
 use crate::config::reload::ReloadOutcome;
+use crate::names::UpstreamName;
 use crate::reliability::conditions;
+use crate::reliability::failover::{Failover, Group};
 use crate::reliability::readings::Reported;
-use crate::runtime::clock;
+use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
 use crate::store::rows::millis;
 use crate::units::At;
@@ -91,6 +93,16 @@ impl Control {
             conditions::channel(&channel, failing, now)
         }));
         all
+    }
+
+    /// What somebody should know of upstreams that are called at their backup endpoints.
+    pub(super) fn failover_conditions(&self, moment: Moment, now: At) -> Vec<Reported> {
+        let condition = |(name, failover): (UpstreamName, Failover)| {
+            let switched = failover.switched().filter(|_| failover.group() == Group::Backup);
+            let since = switched.map(|(at, why)| (now - moment.instant.saturating_duration_since(at), why));
+            conditions::on_backup(name.as_str(), since)
+        };
+        self.failovers.all().into_iter().map(condition).collect()
     }
 }
 

@@ -132,8 +132,7 @@ impl RouteReadings {
             // Asked once: it takes the locks that the workers count under. Before the hold: it begins before it refuses.
             let outcomes = series.outcomes();
             let held = world
-                .upstreams
-                .get(name)
+                .in_force(name)
                 .map_or_else(HoldState::default, |upstream| HoldState::of(upstream, moment));
             let by = self.by.entry(name.clone()).or_insert_with(|| {
                 // Its counters began at nothing, and what they say has just happened.

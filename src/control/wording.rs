@@ -89,11 +89,8 @@ impl Wording {
     /// All that is known now. `now` is `moment` as incidents have it.
     pub(super) fn scene(&self, moment: Moment, now: At, member: &str) -> Scene {
         let world = self.registry.snapshot();
-        let mut upstreams: Vec<&Arc<Upstream>> = world
-            .upstreams
-            .values()
-            .filter(|one| one.config.name.as_str() != config::presets::SRE_API)
-            .collect();
+        let mut upstreams: Vec<&Arc<Upstream>> =
+            world.serving().filter(|one| one.config.name.as_str() != config::presets::SRE_API).collect();
         upstreams.sort_by(|a, b| a.config.name.cmp(&b.config.name));
         let routes = self.telemetry.all_series();
         let mut routes: Vec<RouteScene> = routes

@@ -113,8 +113,8 @@ fn level(directives: Option<&Directives>) -> Level {
 /// Is the breaker of that label there and not closed? In shadow it refuses nothing, and means nothing.
 fn is_open(world: &World, label: &str, now: Instant) -> bool {
     let of = label.split_once('.').map_or(label, |(upstream, _)| upstream);
-    let found = world.upstreams.iter().find(|(name, _)| name.as_str() == of);
-    let gate = found.and_then(|(_, upstream)| {
+    let found = world.serving().find(|upstream| upstream.config.name.as_str() == of);
+    let gate = found.and_then(|upstream| {
         if of == label {
             return Some(&upstream.gate);
         }

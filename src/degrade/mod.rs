@@ -4,6 +4,7 @@
 //! that it is one. [`levels`] holds how much of the service is given up.
 
 pub mod canned;
+pub mod failover;
 pub mod levels;
 pub mod outbox;
 pub mod stale;

@@ -18,6 +18,7 @@ use crate::message::head::{
     ByteSpan, Field, Framing, HeadStore, Known, KnownSet, Method, RequestHead, ResponseHead, begins_with,
     is_ours,
 };
+use crate::names::UpstreamName;
 use crate::reliability::retry_after;
 use crate::reliability::stale::{self, CacheAnswer, CacheControl, CacheRequest, Lifetime};
 use crate::runtime::clock;
@@ -45,6 +46,8 @@ type Line = (Box<[u8]>, Box<[u8]>);
 
 struct Kept {
     number: u64,
+    /// Whose answer it is.
+    upstream: UpstreamName,
     /// Names of fields of the request, in lower case, and the values that they had.
     varies: Vec<(Box<[u8]>, Values)>,
     status: u16,
@@ -71,6 +74,12 @@ struct Shelf {
 /// Kept answers of all routes.
 #[derive(Default)]
 pub struct StaleCache(Mutex<Shelf>);
+
+impl std::fmt::Debug for StaleCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StaleCache").field("bytes", &self.shelf().bytes).finish_non_exhaustive()
+    }
+}
 
 /// Bytes that are spoken for while an answer passes; given back when this is dropped.
 struct Reserved {
@@ -151,7 +160,11 @@ fn asked(head: &RequestHead) -> CacheRequest {
     let has = |name: &[u8]| lines(&head.store, name).next().is_some();
     CacheRequest {
         gets: head.method == Method::Get && !head.wants_upgrade,
-        has_credentials: has(b"authorization") || has(b"cookie"),
+        has_credentials: head
+            .store
+            .fields
+            .iter()
+            .any(|field| stale::is_credential(field.name.of(&head.store.bytes))),
         asks_for_part: has(b"range"),
         control: CacheControl::read(
             lines(&head.store, b"cache-control").chain(lines(&head.store, b"pragma")),
@@ -179,6 +192,12 @@ fn said(head: &ResponseHead, now: Instant) -> CacheAnswer {
         expires_after: at(b"expires")
             .map(|expires| expires.unwrap_or(0).saturating_sub(date.unwrap_or(wall))),
     }
+}
+
+/// Is what everybody was answered before no longer what they are answered? It is gone, forbidden, a person's.
+fn replaces(asked: &CacheRequest, status: u16) -> bool {
+    let personal = asked.has_credentials || asked.asks_for_part;
+    asked.gets && !personal && matches!(status, 200..=299 | 302 | 303 | 307 | 401 | 403 | 451)
 }
 
 /// What the answer varies by, with what this request says of it.
@@ -226,11 +245,24 @@ impl StaleCache {
         }
     }
 
-    /// An answer is about to pass to the client: it is kept once all of it has, where that may be. A write that went well
-    /// forgets what was kept of its target.
+    /// Forgets all answers of an upstream: how many they were, and how many bytes they took. One that is just passing is
+    /// kept when it has passed.
+    pub fn clear(&self, upstream: &str) -> (usize, usize) {
+        let mut shelf = self.shelf();
+        let of_it = |kept: &&Arc<Kept>| kept.upstream.as_str() == upstream;
+        let numbers: Vec<u64> =
+            shelf.answers.values().flatten().filter(of_it).map(|kept| kept.number).collect();
+        let before = shelf.bytes;
+        numbers.iter().for_each(|number| shelf.remove(*number));
+        (numbers.len(), before - shelf.bytes)
+    }
+
+    /// An answer of `upstream` is about to pass to the client: it is kept once all of it has, where that may be. A write
+    /// that went well forgets what was kept of its target.
     pub fn watch(
         self: &Arc<Self>,
         target: Target<'_>,
+        upstream: &UpstreamName,
         answer: &ResponseHead,
         body: &mut Body,
         policy: &StalePolicy,
@@ -248,23 +280,29 @@ impl StaleCache {
             return;
         }
         let Some(lifetime) = stale::keeps(&asked, &said(answer, now), policy.lasts) else {
-            // What everybody was answered before is no longer what they are answered: it is gone, forbidden, a person's.
-            let personal = asked.has_credentials || asked.asks_for_part;
-            let other = matches!(answer.status, 200..=299 | 302 | 303 | 307 | 401 | 403 | 451);
-            if asked.gets && !personal && other {
+            if replaces(&asked, answer.status) {
                 self.shelf().forget(&key);
             }
             return;
         };
         let Some(most) = longest(answer.framing, policy) else { return };
-        let (status, fields) = (answer.status, kept_fields(answer));
+        let (status, fields, upstream) = (answer.status, kept_fields(answer), upstream.clone());
         let told: usize = fields.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
         let size = OVERHEAD + key.len() * 2 + told + most;
         let Some(reserved) = self.reserve(size) else { return };
         let whole = move |bytes: Vec<u8>| {
             let size = size - (most - bytes.len());
-            let kept =
-                Kept { number: 0, varies, status, fields, body: bytes.into(), lifetime, at: now, size };
+            let kept = Kept {
+                number: 0,
+                upstream,
+                varies,
+                status,
+                fields,
+                body: bytes.into(),
+                lifetime,
+                at: now,
+                size,
+            };
             let cache = Arc::clone(&reserved.cache);
             drop(reserved);
             cache.put(key, kept);
@@ -340,4 +378,70 @@ fn written(kept: &Kept, age: Duration, cause: Cause, asked: Method) -> (Response
     cause.tell(&mut head, "stale");
     let body = Body::of_own(&mut head, kept.body.clone(), asked);
     (head, body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::h1::parse::{HeadLimits, Parsed, request};
+
+    const POLICY: StalePolicy = StalePolicy { lasts: Duration::from_secs(600), max_body: 1_024 };
+    const CAUSE: Cause = Cause::Answered(503);
+
+    fn upstream() -> UpstreamName {
+        UpstreamName::new("backend").expect("a name")
+    }
+
+    fn asking(fields: &str) -> RequestHead {
+        let text = format!("GET /a HTTP/1.1\r\nHost: a.example\r\n{fields}\r\n");
+        match request(text.as_bytes(), HeadLimits { bytes: 8_192, fields: 100 }) {
+            Ok(Parsed::Whole(head, _)) => head,
+            Ok(Parsed::Partial) | Err(_) => panic!("{text}"),
+        }
+    }
+
+    fn keeping(targets: &[Target<'_>]) -> Arc<StaleCache> {
+        let cache = Arc::new(StaleCache::default());
+        cache.allow(1 << 20);
+        for (nth, target) in targets.iter().enumerate() {
+            let mut answer = ResponseHead::own(200, Framing::Length(0));
+            answer.store.push(b"x-nth", nth.to_string().as_bytes());
+            let mut body = Body::of_own(&mut answer, Bytes::new(), Method::Get);
+            cache.watch(*target, &upstream(), &answer, &mut body, &POLICY);
+        }
+        cache
+    }
+
+    fn nth(cache: &StaleCache, target: Target<'_>) -> Option<String> {
+        let (head, _) = cache.answer(target, CAUSE)?;
+        lines(&head.store, b"x-nth").next().map(|value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    #[test]
+    fn two_schemes_never_mix_and_what_nobody_believes_makes_no_difference() {
+        let (plain, told) = (asking(""), asking("X-Forwarded-Proto: https\r\n"));
+        let of = |head, secure, forwarded| Target { head, secure, forwarded };
+        let cache = keeping(&[of(&plain, false, false), of(&plain, true, false), of(&told, false, true)]);
+        assert_eq!(nth(&cache, of(&plain, false, false)).as_deref(), Some("0"));
+        assert_eq!(nth(&cache, of(&plain, true, false)).as_deref(), Some("1"));
+        assert_eq!(nth(&cache, of(&told, false, true)).as_deref(), Some("2"));
+        assert_eq!(nth(&cache, of(&told, true, true)), None, "by TLS it was not asked for so");
+        assert_eq!(nth(&cache, of(&told, false, false)).as_deref(), Some("0"), "the backend is not told it");
+        let over_tls = keeping(&[of(&plain, true, false)]);
+        assert_eq!(nth(&over_tls, of(&plain, false, false)), None, "what came by TLS is never given without");
+    }
+
+    #[test]
+    fn what_is_forgotten_of_an_upstream_gives_its_bytes_back() {
+        let head = asking("");
+        let [plain, tls] = [false, true].map(|secure| Target { head: &head, secure, forwarded: false });
+        let cache = keeping(&[plain, tls]);
+        let bytes = cache.shelf().bytes;
+        assert_eq!(cache.clear("other"), (0, 0));
+        assert!(nth(&cache, plain).is_some());
+        assert_eq!(cache.clear("backend"), (2, bytes));
+        assert!(nth(&cache, plain).is_none() && nth(&cache, tls).is_none());
+        let shelf = cache.shelf();
+        assert!(shelf.bytes == 0 && shelf.order.is_empty() && shelf.answers.is_empty());
+    }
 }

@@ -17,6 +17,7 @@ use super::look;
 use super::worker::Worker;
 use crate::reliability::breaker::{ExchangeEvidence, PermitRequest};
 use crate::reliability::drill::{Fault, Hittable};
+use crate::reliability::failover::Group;
 use crate::reliability::party::{Blame, Party};
 use crate::reliability::payment::PaymentOutcome;
 use crate::reliability::retry::{self, NextAttempt};
@@ -67,6 +68,20 @@ pub(super) struct OpenAttempt<'a> {
     pub(super) began: Instant,
 }
 
+/// Where an attempt goes.
+pub(super) struct Target<'a> {
+    pub(super) endpoint: &'a Arc<EndpointState>,
+    pub(super) began: Instant,
+    /// As in [`OpenAttempt`].
+    pub(super) fresh: bool,
+}
+
+impl OpenAttempt<'_> {
+    pub(super) fn target(&self) -> Target<'_> {
+        Target { endpoint: &self.endpoint, began: self.began, fresh: self.fresh }
+    }
+}
+
 impl<'a> AttemptLoop<'a> {
     pub(super) fn new(
         worker: &'a Rc<Worker>,
@@ -92,7 +107,13 @@ impl<'a> AttemptLoop<'a> {
         let mut held = HeldAnswer::none();
         loop {
             let mut met = AttemptMet::default();
-            let mut answer = self.once(&open, call, exchange, timer, &mut met).await;
+            let mut answer = match self.hedge_after(&open, call) {
+                None => self.once(open.target(), call, exchange, timer, &mut met).await,
+                // Boxed: it is large, and only where it is asked for.
+                Some(after) => {
+                    Box::pin(self.hedged((&mut open, &mut met), call, exchange, timer, after)).await
+                }
+            };
             exchange.reached |= !matches!(&answer, Err(error) if error.sent() != retry::Sent::Maybe);
             let at = clock::instant();
             let counts_as = self.counts_as(&mut answer).await;
@@ -177,7 +198,7 @@ impl<'a> AttemptLoop<'a> {
     /// May the upstream be called, and its `operation`?
     fn admit(&self, now: Instant, ask: impl Fn() -> PermitRequest) -> Result<Permits<'a>, ProxyError> {
         let upstream = &self.route.upstream;
-        let permit = self.leave(&upstream.gate, &upstream.series.breaker, now, &ask)?;
+        let permit = self.leave(&upstream.gate, &upstream.breaker, now, &ask)?;
         let operation = match self.operation {
             // What is usual for the route says nothing of one operation.
             Some(operation) => {
@@ -186,7 +207,8 @@ impl<'a> AttemptLoop<'a> {
             }
             None => None,
         };
-        Ok(Permits { upstream: permit, operation })
+        let backup = (upstream.group == Group::Backup).then_some(&*upstream.breaker);
+        Ok(Permits { upstream: permit, operation, backup })
     }
 
     fn leave(
@@ -210,37 +232,37 @@ impl<'a> AttemptLoop<'a> {
         }
     }
 
-    async fn once(
+    pub(super) async fn once(
         &self,
-        open: &OpenAttempt<'_>,
+        target: Target<'_>,
         call: &mut PreparedCall<'_>,
-        exchange: &mut Exchange,
+        exchange: &Exchange,
         timer: &mut Deadline,
         met: &mut AttemptMet,
     ) -> Result<Answer, ProxyError> {
-        let _in_flight = open.endpoint.begin();
+        let _in_flight = target.endpoint.begin();
         let attempt = Attempt {
             pools: &self.worker.pools,
             route: self.route,
-            endpoint: &open.endpoint,
-            fresh: open.fresh,
-            over_at: over_at(self.route, exchange.started, open.began),
+            endpoint: target.endpoint,
+            fresh: target.fresh,
+            over_at: over_at(self.route, exchange.started, target.began),
             waiting: self.waiting,
         };
         // Boxed: only a drill makes it.
-        if let Some(fault) = self.fault(exchange, open.began)
-            && let Some(instead) = Box::pin(attempt.suffer(fault, call, timer, open.began)).await
+        if let Some(fault) = self.fault(exchange, target.began)
+            && let Some(instead) = Box::pin(attempt.suffer(fault, call, timer, target.began)).await
         {
             return instead;
         }
-        attempt.run(call, timer, open.began, met).await
+        attempt.run(call, timer, target.began, met).await
     }
 
     /// The fault of an attempt that begins now, where a drill hits it.
-    fn fault(&self, exchange: &mut Exchange, now: Instant) -> Option<Fault> {
-        let drilled = exchange.drilled.as_mut()?;
+    fn fault(&self, exchange: &Exchange, now: Instant) -> Option<Fault> {
+        let drilled = exchange.drilled.as_ref()?;
         let fault = drilled.injection.hits(self.hittable, self.worker.draw(), now)?;
-        drilled.hits += 1;
+        drilled.hits.set(drilled.hits.get() + 1);
         Some(fault)
     }
 
@@ -269,7 +291,7 @@ impl<'a> AttemptLoop<'a> {
                 grpc: answer.grpc_status(),
                 took: pauses::ran(began, at),
             },
-            Err(error) => self.failure(error, met.reused, began, at),
+            Err(error) => return self.failed(error, met, (began, at)),
         };
         self.route.upstream.config.judge.judge(outcome)
     }
@@ -279,9 +301,14 @@ impl<'a> AttemptLoop<'a> {
         error.failure(reused, stalled).map_or(Outcome::ClientGone, Outcome::Failed)
     }
 
-    /// The verdict on an attempt that got no connection.
-    pub(super) fn unconnected(&self, error: &ProxyError, began: Instant, at: Instant) -> Verdict {
-        self.route.upstream.config.judge.judge(self.failure(error, false, began, at))
+    /// The verdict on an attempt that has failed.
+    pub(super) fn failed(
+        &self,
+        error: &ProxyError,
+        met: &AttemptMet,
+        (began, at): (Instant, Instant),
+    ) -> Verdict {
+        self.route.upstream.config.judge.judge(self.failure(error, met.reused, began, at))
     }
 
     /// An attempt has ended: its endpoint learns of it.

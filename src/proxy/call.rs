@@ -270,6 +270,27 @@ impl<'a> PreparedCall<'a> {
         self.has_safe_method() && matches!(self.head.framing, Framing::None | Framing::Length(0))
     }
 
+    /// May it be under way twice at once?
+    pub fn may_be_hedged(&self) -> bool {
+        self.is_safe() && !self.head.wants_upgrade && !self.head.expects_continue
+    }
+
+    /// The same once more, to be sent beside it. Only of what [may be](Self::may_be_hedged): it has no body.
+    pub fn twin<'b>(&self, body: &'b mut Body) -> PreparedCall<'b>
+    where
+        'a: 'b,
+    {
+        PreparedCall {
+            head: self.head,
+            body,
+            add: Scratch::from(&**self.add),
+            drop: self.drop,
+            host: self.host.clone(),
+            no_twins: self.no_twins,
+            key: None,
+        }
+    }
+
     /// What a breaker that is not plainly closed wants to know of it; `usual`: how long its route takes to answer.
     pub fn permit_request(&self, usual: Option<Duration>) -> PermitRequest {
         let fitness = if self.is_safe() {

@@ -83,7 +83,7 @@ pub struct Exchange {
 pub struct Drilled {
     pub injection: Arc<Injection>,
     /// Attempts of the exchange that were hit.
-    pub hits: u32,
+    pub hits: Cell<u32>,
 }
 
 /// What the access log wants to know of the request; copied only when a line may be written.
@@ -277,7 +277,7 @@ impl Exchange {
     /// The drill learns first what its exchanges came to.
     fn end_drill(&mut self) {
         if let (Some(Drilled { injection, hits }), Some(route)) = (&self.drilled, &self.route) {
-            let (outcome, hits) = (self.outcome, *hits);
+            let (outcome, hits) = (self.outcome, hits.get());
             injection.ended(DrilledEnd { outcome, direction: route.series.key.2, hits });
             if hits > 0 {
                 self.reason.get_or_insert("drill");

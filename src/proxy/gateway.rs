@@ -5,6 +5,7 @@
 //! [`verdict`](crate::reliability::verdict) says how it went, [`retry`](crate::reliability::retry) whether once more.
 //! Who asked ([`super::serve`], [`super::serve_h2`]) sends the answer.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -85,8 +86,11 @@ impl Gateway<'_> {
             answer.give_up();
             return instead;
         }
-        if let Some(policy) = exchange.route.as_ref().and_then(|route| route.config.stale.as_ref()) {
-            self.0.stale.watch(target(head, exchange), &answer.head, &mut answer.body, policy);
+        if let Some(route) = exchange.route.as_ref()
+            && let Some(policy) = &route.config.stale
+        {
+            let (target, upstream) = (target(head, exchange), &route.config.upstream);
+            self.0.stale.watch(target, upstream, &answer.head, &mut answer.body, policy);
         }
         answer
     }
@@ -213,7 +217,7 @@ impl Gateway<'_> {
     fn room(self, route: &RouteEntry, head: &RequestHead, exchange: &mut Exchange) -> Result<(), ProxyError> {
         let upstream = &route.upstream;
         let client = Party::client(exchange.client);
-        account::with_current(|account| account.begins(client, Arc::as_ptr(&upstream.gate) as usize));
+        account::with_current(|account| account.begins(client, Arc::as_ptr(&upstream.connections) as usize));
         self.buffers(upstream, client, exchange.started)?;
         let full = |room| ProxyError::Full { upstream: upstream.config.name.clone(), room };
         if head.wants_upgrade {
@@ -291,7 +295,7 @@ fn asked(head: &RequestHead) -> Asked {
 fn set_out(exchange: &mut Exchange, route: &Arc<RouteEntry>, world: &World) {
     exchange.routed(Arc::clone(route));
     let drill = world.drill.as_ref().filter(|one| one.upstream == route.upstream.config.name);
-    exchange.drilled = drill.map(|drill| Drilled { injection: Arc::clone(drill), hits: 0 });
+    exchange.drilled = drill.map(|drill| Drilled { injection: Arc::clone(drill), hits: Cell::new(0) });
 }
 
 /// Does a request take a payment with no test key, and what may a drill do to it? With any key it hits no payment.

@@ -22,6 +22,7 @@ pub mod facts;
 pub mod forward;
 pub mod front;
 pub mod gateway;
+mod hedge;
 mod held;
 mod keys;
 mod leave;

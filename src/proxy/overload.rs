@@ -57,10 +57,10 @@ fn slow(worker: &Worker) {
         if least == 0 {
             return;
         }
-        for (upstream, places) in world.upstreams.values().filter_map(short) {
+        for (upstream, places) in world.serving().filter_map(short) {
             // All workers look; together they end no more than that.
             let places = places.div_ceil(world.config.process.workers.max(1));
-            let pool = Arc::as_ptr(&upstream.gate) as usize;
+            let pool = Arc::as_ptr(&upstream.connections) as usize;
             let rates: Vec<_> =
                 all.iter().map(|one| one.rate().filter(|_| one.pool() == pool && one.is_awaited())).collect();
             for at in slowest(&rates, least, places) {

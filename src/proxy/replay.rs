@@ -62,7 +62,7 @@ fn begin(worker: &Rc<Worker>, outbox: &Arc<Outbox>, open: &Open) {
 }
 
 fn upstream<'a>(world: &'a World, name: &str) -> Option<&'a Arc<Upstream>> {
-    world.upstreams.iter().find(|(known, _)| known.as_str() == name).map(|(_, upstream)| upstream)
+    world.serving().find(|upstream| upstream.config.name.as_str() == name)
 }
 
 fn policy(upstream: &Arc<Upstream>) -> Option<&OutboxPolicy> {

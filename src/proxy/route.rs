@@ -99,7 +99,7 @@ pub async fn by_host(
     asked: &ForwardTarget<'_>,
 ) -> Result<Arc<RouteEntry>, ProxyError> {
     if let Some(entry) = world.by_host(asked.host) {
-        return fits(&entry.upstream.config, asked).map(|()| entry);
+        return fits(world, &entry.upstream.config, asked).map(|()| entry);
     }
     let host = || asked.host.to_owned();
     let policy = world.config.egress.as_ref().map_or(Unlisted::Deny, |egress| egress.unlisted);
@@ -127,14 +127,16 @@ pub async fn by_host(
 
 /// A listed host leads to its upstream's endpoints, whatever port was written: so only a port that means the same is
 /// taken, and nothing that was asked for in the clear goes where TLS is spoken (or the other way round) unawares.
-fn fits(upstream: &UpstreamConfig, asked: &ForwardTarget<'_>) -> Result<(), ProxyError> {
+fn fits(world: &World, upstream: &UpstreamConfig, asked: &ForwardTarget<'_>) -> Result<(), ProxyError> {
     let host = || asked.host.to_owned();
     let usual = match asked.form {
         ForwardForm::Http => asked.port == 80,
         ForwardForm::Https => asked.port == 443,
         ForwardForm::Tunnel => matches!(asked.port, 80 | 443),
     };
-    if !usual && !upstream.endpoints.iter().any(|endpoint| endpoint.port == asked.port) {
+    // Of either group: what a client writes does not change with who is called.
+    let written = || world.upstreams.get(&upstream.name).map_or(upstream, |first| &first.config);
+    if !usual && !written().all_endpoints().any(|endpoint| endpoint.port == asked.port) {
         return Err(ProxyError::PortNotListed { host: host(), port: asked.port });
     }
     match (asked.form, upstream.tls.is_some()) {

@@ -14,6 +14,7 @@ use super::attempts::{AttemptLoop, OpenAttempt};
 use super::client::Client;
 use super::error::ProxyError;
 use super::exchange::Exchange;
+use super::forward::AttemptMet;
 use super::route;
 use crate::message::account;
 use crate::message::body::Body;
@@ -170,7 +171,7 @@ async fn dial<'a>(
             Err(error) => ProxyError::connecting(upstream.config.name.clone(), error),
         };
         let at = clock::instant();
-        let verdict = attempts.unconnected(&error, open.began, at);
+        let verdict = attempts.failed(&error, &AttemptMet::default(), (open.began, at));
         let mut ended = attempts.ended(Arc::clone(&open.endpoint), verdict, false, open.began, at);
         ended.unconnected = matches!(error, ProxyError::Connect { .. });
         let all = Repeatable { twice: Twice::Harm, whole: true };

@@ -6,10 +6,11 @@
 //! ```text
 //! queued   = Σ over routes: answers a second × (short − long)           requests that only wait
 //! then     = in flight when those began that are answered now
-//! useful   = max(then − queued, Σ answers a second × long)
+//! needed   = max(Σ answers a second × long, in flight lately while next to nothing waited)
+//! useful   = max(then − queued, needed)
 //! gradient = clamp(1.5 × useful / then, 0.5, 1)
 //! limit    = limit × gradient + max(4, limit / 10), smoothed by 0.2; at once where the gradient is 0.5
-//! limit    ≥ 1.5 × Σ answers a second × long + 4
+//! limit    ≥ 1.5 × needed + 4
 //! ```
 //!
 //! With one route, in flight = answers a second × short (Little), so the gradient is the original's `1.5 × long / short`. What is
@@ -19,6 +20,8 @@
 //!   and nothing is the matter then. In a queue even the fastest waits.
 //! * While ever more are under way, answers tell of the queue that there was when they were asked for; so they are compared with
 //!   what was in flight then.
+//! * What was in flight while nothing waited is needed, whatever the answers of a moment say: where quick and slow requests share a
+//!   route, its fastest answer knows nothing of the slow ones, and once the quick are refused the slow are its fastest.
 //! * A route with fewer than ten answers in a window waits as the others do.
 //! * Weighed by answers a second, a slow route says little, and its requests in flight are useful, not queued.
 //! * It begins at the most, not at 20: what has not been seen to be too much is let through.
@@ -54,6 +57,8 @@ const STALE: f64 = 2.0;
 const DECAY: f64 = 0.95;
 /// Answers of a route that tell a latency; fewer wait for the next window. `WindowedLimit`'s `minWindowSize`.
 const SAMPLES: u64 = 10;
+/// What may wait of those in flight where nothing waits to speak of.
+const LITTLE: f64 = 0.1;
 /// Windows in a row in which what is in flight grows when an upstream is behind, and by how much in all.
 const GROWTH: usize = 4;
 const GROWN: f64 = 1.1;
@@ -196,6 +201,8 @@ pub struct Gradient {
     refusing: u32,
     next_try: u32,
     trying: Option<Try>,
+    /// The most that were in flight lately while nothing waited.
+    well: f64,
 }
 
 impl Gradient {
@@ -208,6 +215,7 @@ impl Gradient {
             refusing: 0,
             next_try: FIRST_TRY,
             trying: None,
+            well: 0.0,
         }
     }
 
@@ -232,6 +240,12 @@ impl Gradient {
         self.refusing = if refusing { self.refusing.saturating_add(1) } else { 0 };
         let behind = refusing || self.grows(policy.min);
         let flow = self.flow(window.took, routes);
+        if flow.is_well && !behind {
+            // Of the last second the least: what comes at the end of a window is not what its answers waited behind.
+            let lately = &self.in_flight[REMEMBERED - 1 - GROWTH..];
+            let carried = f64::from(lately.iter().copied().min().unwrap_or(0));
+            self.well = carried.max(self.well + (carried - self.well) / LONG);
+        }
         for (seen, baseline) in &mut *routes {
             if baseline.hear(seen) {
                 baseline.learn(behind);
@@ -279,9 +293,12 @@ impl Gradient {
             needed += rate * baseline.long;
         }
         let then = self.before(if queued > 0.0 { ago / queued / seconds } else { 0.0 });
+        let samples: u64 = routes.iter().map(|(seen, _)| seen.samples).sum();
+        let is_well = samples >= SAMPLES && queued <= then * LITTLE;
+        let needed = f64::max(needed, self.well);
         let useful = (then - queued).max(needed).max(0.0);
         let gradient = if then > 0.0 { (TOLERANCE * useful / then).clamp(0.5, 1.0) } else { 1.0 };
-        Flow { gradient, needed }
+        Flow { gradient, needed, is_well }
     }
 
     /// How many were in flight so many windows ago, in the middle of that window.
@@ -336,8 +353,10 @@ fn common_wait(routes: &[(RouteWindow, &mut Baseline)]) -> f64 {
 #[derive(Clone, Copy, Debug)]
 struct Flow {
     gradient: f64,
-    /// How many are needed for the answers that there are, where nothing waits.
+    /// How many are needed for the answers that there are, where nothing waits; no fewer than there were when nothing did.
     needed: f64,
+    /// There were answers enough to tell, and next to nothing waited.
+    is_well: bool,
 }
 
 #[cfg(test)]

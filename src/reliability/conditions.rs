@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::alert::Sign;
+use super::failover::SwitchReason;
 use super::readings::Reported;
 use super::rule::Severity;
 use crate::units::{At, Written as _};
@@ -142,6 +143,25 @@ pub fn certificate(listener: &str, (from, until): (At, At), now: At) -> Reported
     Reported { sign: bad(near), ..reported(listener, "certificate", Severity::Medium, title, facts) }
 }
 
+/// The backup endpoints of an upstream are called, and nobody has ordered it: there is nothing left to fail over to. `since`:
+/// when that began, and why.
+pub fn on_backup(upstream: &str, since: Option<(At, SwitchReason)>) -> Reported {
+    let since = since.filter(|(_, why)| *why != SwitchReason::Order);
+    let facts = vec![
+        ("why", since.map_or(String::new(), |(_, why)| why.describe().to_owned())),
+        (
+            "what_to_do",
+            format!("mend what upstreams.{upstream}.endpoints lead to: they are called again by themselves"),
+        ),
+    ];
+    let title = format!("{upstream} is called at its backup endpoints: another failure is an outage");
+    Reported {
+        sign: bad(since.is_some()),
+        first_bad: since.map(|(at, _)| at),
+        ..reported(upstream, "failover", Severity::Medium, title, facts)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +207,7 @@ mod tests {
             shared_file("strop.db", 2),
             channel("pager", Some((DAY, "late")), day(3)),
             certificate("ingress", (day(0), day(90)), day(85)),
+            on_backup("stripe", Some((day(1), SwitchReason::Health))),
         ];
         for one in all {
             assert_eq!((one.sign, one.severity), (Sign::Bad, Severity::Medium), "{one:?}");
@@ -197,5 +218,8 @@ mod tests {
         }
         assert_eq!(shared_file("strop.db", 1).sign, Sign::Good);
         assert_eq!(config_refused(None).sign, Sign::Good);
+        assert_eq!(on_backup("stripe", None).sign, Sign::Good);
+        let ordered = on_backup("stripe", Some((day(1), SwitchReason::Order)));
+        assert_eq!((ordered.sign, ordered.first_bad), (Sign::Good, None), "whoever ordered it knows");
     }
 }

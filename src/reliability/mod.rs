@@ -17,6 +17,7 @@ pub mod detect;
 pub mod drill;
 pub mod engine;
 pub mod escalation;
+pub mod failover;
 pub mod fleet;
 pub mod health;
 pub mod idempotency;

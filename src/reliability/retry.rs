@@ -32,6 +32,9 @@ pub struct RetryPolicy {
     pub backoff: Duration,
     /// How long an exchange waits for a connection while the upstream refuses it. Zero: not at all.
     pub wait: Duration,
+    /// How long a read that has no body waits for an answer before a second attempt is made beside it, once and paid by the
+    /// budget; `None`: as long as it takes.
+    pub hedge_after: Option<Duration>,
 }
 
 /// Share and rate of the budget are Finagle's, the first back-off is Envoy's; one attempt more is made at most.
@@ -46,6 +49,7 @@ impl Default for RetryPolicy {
             min_per_second: 10,
             backoff: Duration::from_millis(25),
             wait: Duration::ZERO,
+            hedge_after: None,
         }
     }
 }
@@ -107,12 +111,21 @@ pub enum RetryReason {
     Key,
     /// The status of the answer to a safe one.
     Status,
+    /// A safe one had no answer in time; the one before goes on beside it.
+    Hedge,
 }
 
 impl RetryReason {
     /// All of them, for metrics.
-    pub const ALL: [Self; 6] =
-        [Self::NotProcessed, Self::Reset, Self::Unconnected, Self::Idempotent, Self::Key, Self::Status];
+    pub const ALL: [Self; 7] = [
+        Self::NotProcessed,
+        Self::Reset,
+        Self::Unconnected,
+        Self::Idempotent,
+        Self::Key,
+        Self::Status,
+        Self::Hedge,
+    ];
 
     pub fn label(self) -> &'static str {
         match self {
@@ -122,6 +135,7 @@ impl RetryReason {
             Self::Idempotent => "idempotent",
             Self::Key => "key",
             Self::Status => "status",
+            Self::Hedge => "hedge",
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! RFC 9111 says what may be kept and how old it is; RFC 5861 section 4 how long past its time it may be used. A kept answer
 //! is used on failure alone, so nothing here revalidates. Where the RFCs leave a choice the narrower one is taken: what was
-//! asked for with credentials (a cookie is one) is kept only where the answer says `public`.
+//! asked for with credentials (a cookie is one, and whatever names itself so) is kept only where the answer says `public`.
 
 use std::time::Duration;
 
@@ -74,12 +74,51 @@ fn seconds(value: &[u8]) -> u64 {
     text.parse().unwrap_or(u64::MAX).min(1 << 31)
 }
 
+/// Parts of the names of fields that tell who asks, between their hyphens.
+const OF_A_PERSON: [&[u8]; 25] = [
+    b"accesstoken",
+    b"account",
+    b"apikey",
+    b"assertion",
+    b"auth",
+    b"authentication",
+    b"authorization",
+    b"cert",
+    b"clientcert",
+    b"cookie",
+    b"credential",
+    b"credentials",
+    b"dpop",
+    b"email",
+    b"identity",
+    b"jwt",
+    b"key",
+    b"password",
+    b"principal",
+    b"secret",
+    b"session",
+    b"sid",
+    b"signature",
+    b"token",
+    b"user",
+];
+
+/// Does a field of this name tell who asks? RFC 9111 section 3.5 knows `Authorization` alone; applications also
+/// `X-Api-Key`, `X-Auth-Token` and what a proxy in front says of the user (`X-Forwarded-User`, a client's certificate).
+pub fn is_credential(name: &[u8]) -> bool {
+    // Of the browser: names that begin so cannot be given by a script (Fetch), and none is a credential.
+    let of_browser = name.eq_ignore_ascii_case(b"user-agent")
+        || name.get(..4).is_some_and(|first| first.eq_ignore_ascii_case(b"sec-"));
+    let mut parts = name.split(|b| matches!(b, b'-' | b'_'));
+    !of_browser && parts.any(|part| OF_A_PERSON.iter().any(|word| part.eq_ignore_ascii_case(word)))
+}
+
 /// What a request says to a cache.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CacheRequest {
     /// GET.
     pub gets: bool,
-    /// It has `Authorization` or `Cookie`.
+    /// It has a field that is a [credential](is_credential).
     pub has_credentials: bool,
     /// It has `Range`: a part was asked for.
     pub asks_for_part: bool,
@@ -230,6 +269,27 @@ mod tests {
         assert_eq!(most(&person, &said("max-age=60")), None, "RFC 9111 section 3.5");
         assert_eq!(most(&person, &said("s-maxage=60")), None);
         assert_eq!(most(&person, &said("public, max-age=60")), Some(660));
+    }
+
+    #[test]
+    fn a_field_that_names_itself_so_tells_who_asks() {
+        for name in [
+            "Authorization",
+            "cookie",
+            "X-Api-Key",
+            "apikey",
+            "x_auth_token",
+            "X-Forwarded-User",
+            "X-Forwarded-Client-Cert",
+            "Cf-Access-Jwt-Assertion",
+            "X-CSRF-Token",
+        ] {
+            assert!(is_credential(name.as_bytes()), "{name}");
+        }
+        for name in ["User-Agent", "Sec-Fetch-User", "Accept-Language", "X-Request-Id", "X-Keyboard", "Host"]
+        {
+            assert!(!is_credential(name.as_bytes()), "{name}");
+        }
     }
 
     #[test]

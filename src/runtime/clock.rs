@@ -15,6 +15,14 @@ pub struct Moment {
     pub wall: SystemTime,
 }
 
+impl Moment {
+    /// What the clock for people says, or said, at another instant, if nobody sets it.
+    pub fn wall_of(self, at: Instant) -> SystemTime {
+        let later = self.wall + at.saturating_duration_since(self.instant);
+        later - self.instant.saturating_duration_since(at)
+    }
+}
+
 /// Reads both clocks, one after the other.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub fn now() -> Moment {

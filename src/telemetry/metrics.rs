@@ -58,6 +58,7 @@ impl Collector for MetricSource {
         families.extend(telemetry.bypass.families().into_iter().map(Family::done));
         families.extend(telemetry.degradation.families().into_iter().map(Family::done));
         families.extend(telemetry.drills.families().into_iter().map(Family::done));
+        families.extend(telemetry.failover.families().into_iter().map(Family::done));
         families.extend(telemetry.outbox.families().into_iter().map(Family::done));
         families.retain(|family| !family.get_metric().is_empty());
         super::prefix::both_names(families)

@@ -11,6 +11,7 @@ pub mod degradation;
 pub mod drills;
 pub mod event;
 mod exposer;
+pub mod failover;
 mod family;
 pub mod fleet;
 pub mod labels;
@@ -98,6 +99,7 @@ pub struct Telemetry {
     pub degradation: degradation::DegradationMetrics,
     /// Drills.
     pub drills: drills::DrillMetrics,
+    pub failover: failover::FailoverMetrics,
     /// Writes that are queued.
     pub outbox: outbox::OutboxMetrics,
     exposer: exposer::Exposer,
@@ -127,6 +129,7 @@ impl Telemetry {
             bypass: bypass::BypassMetrics::default(),
             degradation: degradation::DegradationMetrics::default(),
             drills: drills::DrillMetrics::default(),
+            failover: failover::FailoverMetrics::default(),
             outbox: outbox::OutboxMetrics::default(),
             exposer: exposer::Exposer::default(),
             scratch: Mutex::default(),

@@ -24,7 +24,7 @@ pub(super) fn families(all: &[Arc<UpstreamSeries>]) -> Vec<Family> {
     families
 }
 
-fn attempts(all: &[Arc<UpstreamSeries>]) -> [Family; 4] {
+fn attempts(all: &[Arc<UpstreamSeries>]) -> [Family; 5] {
     let mut attempts = Family::counter("upstream_requests_total", "Attempts by verdict.");
     let mut evidence = Family::counter(
         "upstream_evidence_total",
@@ -33,6 +33,8 @@ fn attempts(all: &[Arc<UpstreamSeries>]) -> [Family; 4] {
     let mut retries =
         Family::counter("retries_total", "Attempts beyond the first of an exchange, by reason.");
     let mut denied = Family::counter("retry_budget_denied_total", "Retries that the budget denied.");
+    let told = "Second attempts beside the first (reason \"hedge\") that answered before it.";
+    let mut won = Family::counter("hedges_won_total", told);
     for series in all {
         let name = ("upstream", series.name.as_str());
         for (verdict, count) in VERDICTS.iter().zip(series.verdicts()) {
@@ -45,8 +47,9 @@ fn attempts(all: &[Arc<UpstreamSeries>]) -> [Family; 4] {
             retries.count(&[name, ("reason", why.label())], count);
         }
         denied.count(&[name], series.retries_denied());
+        won.count(&[name], series.hedges_won());
     }
-    [attempts, evidence, retries, denied]
+    [attempts, evidence, retries, denied, won]
 }
 
 fn endpoints(all: &[Arc<UpstreamSeries>]) -> [Family; 3] {

@@ -9,6 +9,7 @@ use super::breakers::BreakerSeries;
 use super::load::{LoadSeries, ThrottleSeries};
 use super::seconds::Seconds;
 use crate::names::UpstreamName;
+use crate::reliability::failover::Group;
 use crate::reliability::payment::{Paid, PaymentOutcome};
 use crate::reliability::retry::RetryReason;
 use crate::reliability::rise_fall::Check;
@@ -104,7 +105,7 @@ struct UpstreamShard {
     against_upstream: AtomicU64,
 }
 
-/// Active checks of an upstream since the start.
+/// Active checks of a group of an upstream's endpoints since the start.
 #[derive(Debug, Default)]
 struct CheckCounts {
     passed: AtomicU64,
@@ -127,13 +128,19 @@ pub struct UpstreamSeries {
     attempts: Box<[UpstreamShard]>,
     /// Attempts beyond the first of an exchange, in the order of [`RetryReason::ALL`].
     retries: [AtomicU64; RetryReason::ALL.len()],
+    /// Of those beside the first, which answered before it.
+    hedges_won: AtomicU64,
     retries_denied: AtomicU64,
     tunnels: Mutex<Tunnels>,
     operations: Mutex<Vec<Arc<BreakerSeries>>>,
-    endpoints: Mutex<BTreeMap<String, bool>>,
+    /// Of the breaker of its backup group; `None`: it has none.
+    backup: Mutex<Option<Arc<BreakerSeries>>>,
+    /// By [`Group`].
+    endpoints: Mutex<[BTreeMap<String, bool>; 2]>,
     /// Ejections, in the order of [`BadReason::ALL`].
     ejections: [AtomicU64; BadReason::ALL.len()],
-    checks: CheckCounts,
+    /// By [`Group`].
+    checks: [CheckCounts; 2],
     /// Requests that take payments, by [`PaymentOutcome`].
     payments: [AtomicU64; 4],
 }
@@ -148,9 +155,11 @@ impl UpstreamSeries {
             throttle: Arc::default(),
             attempts: (0..workers.max(1)).map(|_| UpstreamShard::default()).collect(),
             retries: Default::default(),
+            hedges_won: AtomicU64::new(0),
             retries_denied: AtomicU64::new(0),
             tunnels: Mutex::default(),
             operations: Mutex::default(),
+            backup: Mutex::default(),
             endpoints: Mutex::default(),
             ejections: Default::default(),
             checks: Default::default(),
@@ -213,6 +222,16 @@ impl UpstreamSeries {
         self.retries[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The attempt beside the first has answered before it.
+    pub fn hedge_won(&self) {
+        self.hedges_won.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Attempts beside a first one that answered before it.
+    pub fn hedges_won(&self) -> u64 {
+        self.hedges_won.load(Ordering::Relaxed)
+    }
+
     /// The budget did not pay for another attempt.
     pub fn not_repeated(&self) {
         self.retries_denied.fetch_add(1, Ordering::Relaxed);
@@ -261,13 +280,13 @@ impl UpstreamSeries {
         wanted
     }
 
-    /// Its own breaker and those of its operations, each with the failures that it shows.
+    /// Its own breaker, those of its backup group and of its operations, each with the failures that it shows.
     pub fn breakers(&self) -> Vec<(Arc<BreakerSeries>, u64)> {
         let operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        let backup = self.backup.lock().unwrap_or_else(PoisonError::into_inner);
         let own = (Arc::clone(&self.breaker), self.failures());
-        std::iter::once(own)
-            .chain(operations.iter().map(|series| (Arc::clone(series), series.failures())))
-            .collect()
+        let beside = backup.iter().chain(operations.iter());
+        std::iter::once(own).chain(beside.map(|series| (Arc::clone(series), series.failures()))).collect()
     }
 
     /// A request that takes a payment has ended.
@@ -280,9 +299,13 @@ impl UpstreamSeries {
         Paid::of(|outcome| self.payments[outcome as usize].load(Ordering::Relaxed))
     }
 
-    /// An active check was made.
-    pub fn checked(&self, check: Check) {
-        let CheckCounts { passed, failed, in_a_row } = &self.checks;
+    fn checks_of(&self, group: Group) -> &CheckCounts {
+        &self.checks[usize::from(group.number())]
+    }
+
+    /// An active check of an endpoint of `group` was made.
+    pub fn checked(&self, group: Group, check: Check) {
+        let CheckCounts { passed, failed, in_a_row } = self.checks_of(group);
         match check {
             Check::Passed => {
                 passed.fetch_add(1, Ordering::Relaxed);
@@ -295,14 +318,15 @@ impl UpstreamSeries {
         }
     }
 
-    /// Active checks since the start: passed, failed.
-    pub fn checks(&self) -> (u64, u64) {
-        (self.checks.passed.load(Ordering::Relaxed), self.checks.failed.load(Ordering::Relaxed))
+    /// Active checks of a group since the start: passed, failed.
+    pub fn checks(&self, group: Group) -> (u64, u64) {
+        let counts = self.checks_of(group);
+        (counts.passed.load(Ordering::Relaxed), counts.failed.load(Ordering::Relaxed))
     }
 
-    /// Failed checks since the last one that passed, of whichever endpoint.
-    pub fn failed_checks(&self) -> u32 {
-        u32::try_from(self.checks.in_a_row.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
+    /// Failed checks since the last one that passed, of whichever endpoint of the group.
+    pub fn failed_checks(&self, group: Group) -> u32 {
+        u32::try_from(self.checks_of(group).in_a_row.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
     }
 
     /// An endpoint was taken out of rotation.
@@ -318,22 +342,44 @@ impl UpstreamSeries {
         self.ejections.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 
-    /// An endpoint is healthy, or not.
-    pub fn endpoint(&self, address: String, healthy: bool) {
-        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner).insert(address, healthy);
+    fn endpoints_of(&self, change: impl FnOnce(&mut [BTreeMap<String, bool>; 2])) {
+        change(&mut self.endpoints.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Only these endpoints are still there.
-    pub fn keep_endpoints(&self, addresses: &[String]) {
-        self.endpoints
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|known, _| addresses.contains(known));
+    /// An endpoint of `group` is healthy, or not.
+    pub fn endpoint(&self, group: Group, address: String, healthy: bool) {
+        self.endpoints_of(|all| {
+            all[usize::from(group.number())].insert(address, healthy);
+        });
     }
 
-    /// Endpoints and whether they are healthy.
+    /// Only these endpoints of the group are still there.
+    pub fn keep_endpoints(&self, group: Group, addresses: &[String]) {
+        self.endpoints_of(|all| {
+            all[usize::from(group.number())].retain(|known, _| addresses.contains(known));
+        });
+    }
+
+    /// Endpoints of both groups and whether they are healthy; each address once.
     pub fn endpoints(&self) -> Vec<(String, bool)> {
-        let endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        endpoints.iter().map(|(address, healthy)| (address.clone(), *healthy)).collect()
+        let mut merged = BTreeMap::new();
+        self.endpoints_of(|all| {
+            all.iter().rev().for_each(|group| merged.extend(group.clone()));
+        });
+        merged.into_iter().collect()
+    }
+
+    /// The series of the breaker of its backup group.
+    pub fn backup(&self) -> Arc<BreakerSeries> {
+        let mut known = self.backup.lock().unwrap_or_else(PoisonError::into_inner);
+        let label = || format!("{}.backup", self.name).into();
+        let made = || Arc::new(BreakerSeries::new(label(), self.attempts.len()));
+        Arc::clone(known.get_or_insert_with(made))
+    }
+
+    /// There is no backup group any more.
+    pub fn forget_backup(&self) {
+        *self.backup.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.keep_endpoints(Group::Backup, &[]);
     }
 }

@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::Full;
 use tokio::net::TcpStream;
@@ -18,6 +18,7 @@ use super::endpoint::EndpointState;
 use super::{Upstream, connect, local};
 use crate::config;
 use crate::net::http::{self as http_client, AGENT, AskError, Bound, HttpVersion};
+use crate::reliability::failover::{BreakerSight, GroupSight};
 use crate::reliability::outlier::Sees;
 use crate::reliability::rise_fall::{Check, Checked, RiseFall, Round};
 use crate::runtime::drain::Drain;
@@ -115,6 +116,17 @@ where
     }
 }
 
+/// How the endpoints of a group and its breaker are.
+pub fn sight(group: &Upstream, now: Instant) -> GroupSight {
+    let endpoints = group.endpoints.load();
+    let called = || endpoints.iter().filter(|endpoint| !connect::is_passed_over(&endpoints, endpoint));
+    GroupSight {
+        endpoints: called().count(),
+        passing: called().filter(|endpoint| endpoint.is_healthy()).count(),
+        breaker: BreakerSight::of(&group.gate.view(now)),
+    }
+}
+
 /// Addresses that one look asks, at most.
 const REACHED: usize = 4;
 
@@ -171,7 +183,7 @@ pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
         }
         let looked_at = endpoints.iter().filter(|endpoint| !connect::is_passed_over(&endpoints, endpoint));
         let addresses: Vec<String> = looked_at.map(|endpoint| endpoint.addr.to_string()).collect();
-        held.series.keep_endpoints(&addresses);
+        held.series.keep_endpoints(held.group, &addresses);
         drop(held);
         let wait = round.wait(health.interval, health.suspect_interval);
         if pause(&endpoints, wait, health.suspect_interval, &drain).await {
@@ -241,7 +253,7 @@ fn learn(
     health: &config::HealthCheck,
 ) {
     let check = Check::from(&checked);
-    upstream.series.checked(check);
+    upstream.series.checked(upstream.group, check);
     let name = upstream.config.name.as_str();
     if check == Check::Passed && endpoint.passed(sees(health), clock::instant()) {
         UpstreamEvent::EndpointReturned { upstream: name, endpoint: &endpoint.addr.to_string() }.tell();
@@ -254,7 +266,7 @@ fn learn(
         let endpoint = &endpoint.addr.to_string();
         Event::EndpointHealth { upstream: name, endpoint, healthy, why: &why }.tell();
     }
-    upstream.series.endpoint(endpoint.addr.to_string(), endpoint.is_healthy());
+    upstream.series.endpoint(upstream.group, endpoint.addr.to_string(), endpoint.is_healthy());
 }
 
 /// A harmless connect for a breaker that is half-open for having failed to connect, and that no request probes.

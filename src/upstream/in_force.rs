@@ -8,10 +8,9 @@ use crate::reliability::degradation::Directives;
 
 impl World {
     /// This one, with what is in force beside the config of the other.
-    pub(super) fn beside(&self, now: &Self) -> Self {
-        let mut next = self.clone();
-        (next.directives, next.drill) = (now.directives.clone(), now.drill.clone());
-        next
+    pub(super) fn beside(mut self, now: &Self) -> Self {
+        (self.directives, self.drill) = (now.directives.clone(), now.drill.clone());
+        self
     }
 }
 

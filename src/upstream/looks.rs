@@ -12,7 +12,7 @@ impl Registry {
         let world = self.snapshot();
         let policy = world.config.ingress.as_ref().map(|ingress| ingress.concurrency).unwrap_or_default();
         let mut modes = vec![policy.mode];
-        for upstream in world.upstreams.values() {
+        for upstream in world.serving() {
             if let Some(load) = &upstream.load {
                 load.turn(&policy, &upstream.config.name, now);
             }

@@ -15,6 +15,7 @@ mod in_force;
 pub mod load;
 pub mod local;
 mod looks;
+mod making;
 pub mod operations;
 pub mod permit;
 pub mod pool;
@@ -40,10 +41,12 @@ use arc_swap::ArcSwap;
 use crate::config;
 use crate::net::tls;
 use crate::reliability::balance::{self, Rank};
+use crate::reliability::failover::Group;
 use crate::reliability::outlier::{Ejection, Room};
 use crate::reliability::party::Blame;
 use crate::reliability::retry::RetryReason;
 use crate::reliability::verdict::Verdict;
+use crate::telemetry::breakers::BreakerSeries;
 use crate::telemetry::event::{Event, UpstreamEvent};
 use crate::telemetry::series::{Series, UpstreamSeries};
 use crate::units::Written as _;
@@ -55,8 +58,12 @@ use operations::Operations;
 pub struct Upstream {
     /// What the operator wrote.
     pub config: Arc<config::UpstreamConfig>,
-    /// Its own breaker, behind its lock.
+    /// Which of the upstream's groups of endpoints it is.
+    pub group: Group,
+    /// The group's own breaker, behind its lock.
     pub gate: Arc<Gate>,
+    /// What is told about that breaker; its label is the upstream's name, of a backup group `<upstream>.backup`.
+    pub breaker: Arc<BreakerSeries>,
     /// Its operations that have a breaker of their own.
     pub operations: Operations,
     /// What is told about it.
@@ -87,6 +94,8 @@ pub struct Upstream {
     pub retries: Arc<retries::Retries>,
     /// A reload has put another in its place; exchanges in flight still hold this one.
     retired: AtomicBool,
+    /// The group that is called while this one is ill; `None`: there is none, or this is it.
+    pub backup: Option<Arc<Upstream>>,
 }
 
 /// A route as it runs: everything an exchange needs, looked up once, at reload.
@@ -142,6 +151,9 @@ impl Upstream {
     /// again. How many connections there were.
     pub fn renew(&self) -> usize {
         self.renewal.renew();
+        if let Some(backup) = &self.backup {
+            backup.renewal.renew();
+        }
         self.connections.load(Ordering::Relaxed)
     }
 
@@ -150,8 +162,24 @@ impl Upstream {
         pool::PoolKey { endpoint, way: self.way() }
     }
 
+    /// Its groups of endpoints: itself, and its backup where it has one.
+    pub fn groups(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
+        std::iter::once(self).chain(&self.backup)
+    }
+
     fn retire(&self) {
         self.retired.store(true, Ordering::Release);
+        if let Some(backup) = &self.backup {
+            backup.retire();
+        }
+    }
+
+    /// What its breaker shows as failures: bad attempts at the upstream, of a backup group exchanges.
+    pub fn failures(&self) -> u64 {
+        match self.group {
+            Group::First => self.series.failures(),
+            Group::Backup => self.breaker.failures(),
+        }
     }
 
     /// Leave to open one more connection; `None` when the cap is reached.

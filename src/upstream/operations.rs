@@ -62,13 +62,24 @@ impl Operations {
             let fingerprint = Party::named(&series.label);
             operations.all.push(Operation { gate, series, fingerprint });
         }
-        for path in wanted.payments {
-            if let Err(error) = operations.payments.get_or_insert_default().insert(path, ()) {
+        operations.take_payments(wanted.payments);
+        operations
+    }
+
+    /// None, but for where payments are taken: of a backup group, whose exchanges have its own breaker alone.
+    pub fn without_breakers(wanted: &config::UpstreamConfig) -> Self {
+        let mut operations = Self::default();
+        operations.take_payments(wanted.payments);
+        operations
+    }
+
+    fn take_payments(&mut self, paths: &[&str]) {
+        for path in paths {
+            if let Err(error) = self.payments.get_or_insert_default().insert(path, ()) {
                 // Not with the paths of a preset, which a test reads.
                 Event::ConfigWarning { problem: &format!("payments at {path}: {error}") }.tell();
             }
         }
-        operations
     }
 
     /// Does a POST to this path (as it was sent, without the query) take a payment?

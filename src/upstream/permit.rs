@@ -10,6 +10,7 @@ use crate::reliability::breaker::{ExchangeEvidence, PermitRequest, Refusal, Tick
 use crate::reliability::party::{Lately, Party};
 use crate::reliability::verdict::{Against, Verdict};
 use crate::runtime::clock;
+use crate::telemetry::breakers::BreakerSeries;
 use crate::telemetry::upstreams::UpstreamSeries;
 
 /// Leave to make the attempts of one exchange.
@@ -77,6 +78,8 @@ pub struct Permits<'a> {
     pub upstream: Permit,
     /// Leave from the operation's breaker; `None`: the request is none of an operation.
     pub operation: Option<(Permit, &'a Operation)>,
+    /// Where failed exchanges are counted, when the breaker is a backup group's.
+    pub backup: Option<&'a BreakerSeries>,
 }
 
 impl Permits<'_> {
@@ -106,6 +109,9 @@ impl Permits<'_> {
                 operation.series.failed();
             }
             permit.settle(&evidence, now);
+        }
+        if let (Some(series), Verdict::Bad(_)) = (self.backup, evidence.verdict) {
+            series.failed();
         }
         self.upstream.settle(evidence, now);
     }

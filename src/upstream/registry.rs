@@ -3,7 +3,7 @@
 //! State outlives config: a reload makes new [`Upstream`]s around the same gates, endpoints and counters, found by
 //! name. With [`super::resolve`] and [`super::unlisted`] the only files that name arc-swap and dashmap.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -13,23 +13,23 @@ use arc_swap::{ArcSwap, Guard};
 use super::drill::Injection;
 use super::gate::Gate;
 use super::guard::Listeners;
-use super::load::Load;
+use super::making::UpstreamMaker;
 use super::operations::Operations;
 use super::rates::RateLimiters;
 use super::removed::Removed;
 use super::resolve;
 use super::routes::{self, RouteTemplates};
-use super::shares::Shares;
 use super::throttle::Throttle;
 pub use super::unlisted::HostLookup;
 use super::unlisted::UnlistedHosts;
-use super::{RouteEntry, Upstream, client_tls};
+use super::{RouteEntry, Upstream};
 use crate::config::{self, Config, Unlisted};
 use crate::message::host;
 use crate::message::path::normal;
 use crate::names::UpstreamName;
 use crate::net::names::{Resolved, Resolver, Search};
 use crate::reliability::degradation::Directives;
+use crate::reliability::failover::Group;
 use crate::reliability::idempotency::KeyPolicy;
 use crate::reliability::party::Party;
 use crate::runtime::clock;
@@ -43,8 +43,10 @@ use crate::telemetry::series::Direction;
 pub struct World {
     /// The config it was made from.
     pub config: Arc<Config>,
-    /// Upstreams of the config by their names.
+    /// Upstreams of the config by their names, each as its first group; requests meet [`World::in_force`].
     pub upstreams: HashMap<UpstreamName, Arc<Upstream>>,
+    /// Those whose backup group is called.
+    pub on_backup: BTreeSet<UpstreamName>,
     /// Ingress routes, in the order of [`Config::routes`].
     pub routes: Vec<Arc<RouteEntry>>,
     templates: RouteTemplates,
@@ -59,6 +61,21 @@ pub struct World {
 }
 
 impl World {
+    /// The group of an upstream that requests meet.
+    pub fn in_force(&self, name: &UpstreamName) -> Option<&Arc<Upstream>> {
+        self.upstreams.get(name).map(|first| in_force(first, &self.on_backup))
+    }
+
+    /// Of each upstream the group that requests meet.
+    pub fn serving(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.upstreams.values().map(|first| in_force(first, &self.on_backup))
+    }
+
+    /// All groups of all upstreams.
+    pub fn groups(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.upstreams.values().flat_map(Upstream::groups)
+    }
+
     /// The route of a request that came in at the ingress: the first one that takes it.
     pub fn by_path(&self, host: &str, path: &[u8]) -> Option<Arc<RouteEntry>> {
         // In the spelling in which the server behind will read it.
@@ -86,12 +103,17 @@ impl World {
     }
 }
 
+fn in_force<'a>(first: &'a Arc<Upstream>, on_backup: &BTreeSet<UpstreamName>) -> &'a Arc<Upstream> {
+    // Only what has a backup group is looked for.
+    let backup = first.backup.as_ref().filter(|_| on_backup.contains(&first.config.name));
+    backup.unwrap_or(first)
+}
+
 /// Holds the snapshot that requests read, and puts new ones in its place.
 pub struct Registry {
     pub(super) world: ArcSwap<World>,
-    telemetry: Arc<Telemetry>,
+    maker: UpstreamMaker,
     resolver: Arc<Resolver>,
-    workers: usize,
     unlisted: UnlistedHosts,
     listeners: Arc<Listeners>,
     removed: Removed,
@@ -107,6 +129,7 @@ impl Registry {
         let empty = World {
             config: Arc::clone(&config),
             upstreams: HashMap::new(),
+            on_backup: BTreeSet::new(),
             routes: Vec::new(),
             templates: RouteTemplates::default(),
             hosts: HashMap::new(),
@@ -117,9 +140,8 @@ impl Registry {
         };
         let registry = Arc::new(Self {
             world: ArcSwap::from_pointee(empty),
-            telemetry,
+            maker: UpstreamMaker { telemetry, workers },
             resolver: Arc::new(Resolver::system()),
-            workers,
             unlisted: UnlistedHosts::default(),
             listeners: Arc::default(),
             removed: Removed::default(),
@@ -166,11 +188,13 @@ impl Registry {
                 None => {
                     let back = || self.removed.take(&wanted.name, now);
                     let upstream = match before.map(Arc::clone).or_else(back) {
-                        Some(changed) => self.replaced(&changed, wanted, trusted, now),
-                        None => self.made(wanted, trusted, now),
+                        Some(changed) => self.maker.replaced(&changed, wanted, trusted, now),
+                        None => self.maker.made(wanted, trusted, now),
                     };
-                    resolve::at_once(&upstream, trusted, &self.listeners, now);
-                    fresh.push(Arc::clone(&upstream));
+                    for group in upstream.groups() {
+                        resolve::at_once(group, trusted, &self.listeners, now);
+                        fresh.push(Arc::clone(group));
+                    }
                     upstream
                 }
             };
@@ -178,84 +202,24 @@ impl Registry {
         }
         for (name, gone) in old.upstreams.iter().filter(|(name, _)| !upstreams.contains_key(*name)) {
             gone.retire();
-            self.telemetry.forget_upstream(name);
+            self.maker.telemetry.forget_upstream(name);
             self.removed.keep(gone, now);
         }
         if old.config.egress != config.egress {
             self.unlisted.clear();
         }
-        let next = self.world_of(config, upstreams);
-        // Directives and drills that were put in force meanwhile stay.
-        self.world.rcu(|now| next.beside(now));
+        // What was put in force meanwhile stays.
+        self.world.rcu(|now| {
+            self.world_of(Arc::clone(&config), upstreams.clone(), now.on_backup.clone()).beside(now)
+        });
         fresh
     }
 
-    fn made(&self, wanted: &Arc<config::UpstreamConfig>, trusted: bool, now: Instant) -> Arc<Upstream> {
-        let series = self.telemetry.upstream(&wanted.name);
-        let gate = Gate::told(wanted.breaker.clone(), &series.breaker, self.workers, now);
-        let operations = Operations::of(wanted, None, &series, self.workers, now);
-        let connections = Arc::clone(&series.connections);
-        let load = trusted.then(|| Load::new(&series.load, self.workers));
-        let throttle = Throttle::new(&series.throttle, self.workers);
-        Arc::new(Upstream {
-            config: Arc::clone(wanted),
-            gate,
-            operations,
-            tls: client_tls(wanted),
-            remade: 0,
-            renewal: Arc::default(),
-            series,
-            endpoints: Arc::new(ArcSwap::from_pointee(Vec::new())),
-            connections,
-            tunnels: Arc::default(),
-            shares: Shares::of(wanted, trusted, self.workers, now),
-            load,
-            throttle,
-            socket: self.telemetry.memory.socket().filter(|_| trusted),
-            closings: Arc::default(),
-            retries: Arc::default(),
-            retired: AtomicBool::new(false),
-        })
-    }
-
-    fn replaced(
-        &self,
-        old: &Arc<Upstream>,
-        wanted: &Arc<config::UpstreamConfig>,
-        trusted: bool,
-        now: Instant,
-    ) -> Arc<Upstream> {
-        old.retire();
-        self.telemetry.know_upstream(&old.series);
-        old.gate.reconfigure(wanted.breaker.clone(), now);
-        let same_tls = old.config.tls == wanted.tls && old.config.protocol == wanted.protocol;
-        Arc::new(Upstream {
-            config: Arc::clone(wanted),
-            gate: Arc::clone(&old.gate),
-            operations: Operations::of(wanted, Some(&old.operations), &old.series, self.workers, now),
-            series: Arc::clone(&old.series),
-            endpoints: Arc::clone(&old.endpoints),
-            tls: if same_tls { old.tls.clone() } else { client_tls(wanted) },
-            remade: old.remade + u32::from(!same_tls),
-            renewal: Arc::clone(&old.renewal),
-            connections: Arc::clone(&old.connections),
-            tunnels: Arc::clone(&old.tunnels),
-            shares: Shares::of(wanted, trusted, self.workers, now)
-                .map(|new| old.shares.as_ref().map_or(new, Arc::clone)),
-            throttle: Arc::clone(&old.throttle),
-            load: trusted.then(|| {
-                old.load.as_ref().map_or_else(|| Load::new(&old.series.load, self.workers), Arc::clone)
-            }),
-            socket: self.telemetry.memory.socket().filter(|_| trusted),
-            retries: Arc::clone(&old.retries),
-            // What was seen is measured by what is in force.
-            closings: if old.config.pool.idle_for == wanted.pool.idle_for {
-                Arc::clone(&old.closings)
-            } else {
-                Arc::default()
-            },
-            retired: AtomicBool::new(false),
-        })
+    /// Calls the backup group of these upstreams, and the first one of all others; all else stays as it is.
+    pub fn fail_over(&self, on_backup: &BTreeSet<UpstreamName>) {
+        self.world.rcu(|now| {
+            self.world_of(Arc::clone(&now.config), now.upstreams.clone(), on_backup.clone()).beside(now)
+        });
     }
 
     fn entry(
@@ -265,8 +229,8 @@ impl Registry {
         direction: Direction,
     ) -> Arc<RouteEntry> {
         let timeouts = route.timeouts.over(upstream.config.timeouts);
-        let series = self.telemetry.series(&route.name, &upstream.config.name, direction);
-        self.telemetry.show_as(&series, route.http_route().as_deref());
+        let series = self.maker.telemetry.series(&route.name, &upstream.config.name, direction);
+        self.maker.telemetry.show_as(&series, route.http_route().as_deref());
         let logged = line::way(route.name.as_str(), upstream.config.name.as_str());
         let load = upstream.load.as_ref().filter(|_| direction == Direction::Ingress);
         let limiter = |policy| self.rates.of(&route.name, policy, &series.rate_limit, clock::instant());
@@ -285,11 +249,18 @@ impl Registry {
         })
     }
 
-    fn world_of(&self, config: Arc<Config>, upstreams: HashMap<UpstreamName, Arc<Upstream>>) -> World {
+    fn world_of(
+        &self,
+        config: Arc<Config>,
+        upstreams: HashMap<UpstreamName, Arc<Upstream>>,
+        mut on_backup: BTreeSet<UpstreamName>,
+    ) -> World {
+        on_backup.retain(|name| upstreams.get(name).is_some_and(|upstream| upstream.backup.is_some()));
         let mut hosts = HashMap::new();
         let mut wildcards = Vec::new();
         let mut locals = HashMap::new();
         for (name, upstream) in &upstreams {
+            let upstream = in_force(upstream, &on_backup);
             let entry = self.entry(&Arc::new(config::egress_route(name)), upstream, Direction::Egress);
             for host in &upstream.config.hosts {
                 match host.strip_prefix('*') {
@@ -304,7 +275,7 @@ impl Registry {
             .routes
             .iter()
             .filter_map(|route| {
-                let upstream = upstreams.get(&route.upstream)?;
+                let upstream = in_force(upstreams.get(&route.upstream)?, &on_backup);
                 Some(self.entry(route, upstream, Direction::Ingress))
             })
             .collect();
@@ -312,6 +283,7 @@ impl Registry {
         World {
             config,
             upstreams,
+            on_backup,
             routes,
             templates,
             hosts,
@@ -364,15 +336,16 @@ impl Registry {
     /// All of them share one set of numbers; each has endpoints of its own.
     fn unlisted_entry(&self, now: Instant) -> Arc<RouteEntry> {
         let template = &self.unlisted.template;
-        let series = self.telemetry.upstream(&template.name);
+        let series = self.maker.telemetry.upstream(&template.name);
+        let breaker = Arc::clone(&series.breaker);
         let upstream = Arc::new(Upstream {
-            gate: Gate::new(template.breaker.clone(), 1, self.workers, now, Box::new(|_| {})),
+            gate: Gate::new(template.breaker.clone(), 1, self.maker.workers, now, Box::new(|_| {})),
             operations: Operations::default(),
             connections: Arc::clone(&series.connections),
             tunnels: Arc::clone(&self.unlisted.tunnels),
             shares: None,
             load: None,
-            throttle: Throttle::new(&series.throttle, self.workers),
+            throttle: Throttle::new(&series.throttle, self.maker.workers),
             socket: None,
             series,
             tls: None,
@@ -380,6 +353,9 @@ impl Registry {
             renewal: Arc::default(),
             endpoints: Arc::new(ArcSwap::from_pointee(Vec::new())),
             config: Arc::clone(template),
+            group: Group::First,
+            breaker,
+            backup: None,
             closings: Arc::clone(&self.unlisted.closings),
             retries: Arc::clone(&self.unlisted.retries),
             retired: AtomicBool::new(false),
@@ -390,7 +366,7 @@ impl Registry {
     /// Whose endpoint it is; `None`: nobody uses it any more.
     pub fn upstream_of(&self, endpoint: u64) -> Option<Arc<Upstream>> {
         let world = self.snapshot();
-        let listed = world.upstreams.values().find(|upstream| upstream.has_endpoint(endpoint));
+        let listed = world.groups().find(|upstream| upstream.has_endpoint(endpoint));
         listed.map(Arc::clone).or_else(|| self.unlisted.upstream_of(endpoint))
     }
 }
@@ -443,7 +419,7 @@ mod tests {
     async fn what_a_removed_upstream_held_is_there_when_it_comes_back_soon() {
         let (registry, fresh) = registry();
         let series = |name: &str| {
-            let all = registry.telemetry.all_upstreams();
+            let all = registry.maker.telemetry.all_upstreams();
             all.iter().find(|one| one.name.as_str() == name).map(Arc::clone)
         };
         let gate =

@@ -77,3 +77,20 @@ fn what_somebody_else_has_set_meanwhile_stays() {
     eventually("it is let go", || shown(&api).1["strop-min-replicas-until"] == Value::Null);
     assert_eq!(shown(&api).0, 8);
 }
+
+/// One that began before the raise, and ends after it.
+#[test]
+fn a_look_that_is_late_forgets_no_raise() {
+    let (backend, api) = (Upstream::start(status(200)), ApiServer::start());
+    {
+        let mut shared = api.shared.lock().expect("not poisoned");
+        (shared.autoscaler, shared.answers_late) = (Some((3, 10, json!({}))), true);
+    }
+    let config = api.config(&backend, "enabled = true").replace("max_replicas = 5", "max_replicas = 50");
+    let proxy = proxy(&config);
+    eventually("it is looked for", || !api.shared.lock().expect("not poisoned").answers_late);
+    let (result, detail) = step(&proxy, "up");
+    assert_eq!((result.as_str(), shown(&api).0), ("done", 5), "{detail}");
+    ends(&api);
+    eventually("it has its own again", || shown(&api).0 == 3);
+}

@@ -296,6 +296,10 @@ fn timed(endpoint: SocketAddr, protocol: &str, mute: SocketAddr) -> Proxy {
             [ingress]
             listen = "127.0.0.1:0"
             {routes}
+            # An answer that has to begin in time before its end is late.
+            [[routes]]
+            prefix = "/total/large"
+            timeouts = {{ total = "3s" }}
             [[routes]]
             prefix = "/connect"
             upstream = "mute"

@@ -112,6 +112,10 @@ fn the_metric_families_are_what_dashboards_were_built_on() {
                 fallback = {{}}
                 [upstreams.dead]
                 endpoints = ["127.0.0.1:1"]
+                [upstreams.spared]
+                endpoints = ["127.0.0.1:1"]
+                backup = ["127.0.0.1:2"]
+                health = {{}}
                 {channel}
             "#
         ),
@@ -136,6 +140,7 @@ fn the_metric_families_are_what_dashboards_were_built_on() {
             "notify_attempt_seconds_count{",
             "egress_bypass_connections_total{",
             "strop_degraded_answers_total{",
+            "strop_upstream_on_backup{",
         ];
         all.iter().all(|family| text.contains(&format!("\n{family}")))
     });

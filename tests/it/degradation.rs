@@ -205,3 +205,54 @@ fn with_a_fallback_and_a_well_upstream_nothing_is_different() {
     let text = with.admin_get("/metrics").text();
     assert!(!text.contains("strop_degraded_answers_total"), "what has not happened is not counted");
 }
+
+/// By a plan of which it is written that it acts: what it forgets is what would stand in.
+#[test]
+fn a_plan_forgets_the_answers_of_its_target_and_of_no_other() {
+    let (backend, other) = (Upstream::start(status(200)), Upstream::start(status(200)));
+    let proxy = proxy(&format!(
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [degradation]
+            stale = {{}}
+            [[routes]]
+            prefix = "/other"
+            upstream = "other"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [upstreams.other]
+            endpoints = ["{}"]
+            [plans.wrong_answers]
+            services = ["backend"]
+            steps = [{{ action = "cache_clear", mode = "act" }}]
+        "#,
+        backend.address, other.address
+    ));
+    let clears = |nth: usize| {
+        let step = proxy.first_step("wrong_answers");
+        assert_eq!(proxy.sre("recovery")["runs"].as_array().expect("a list").len(), nth);
+        step
+    };
+    for path in ["/a", "/b", "/other"] {
+        assert_eq!(proxy.get(path).status, 200);
+    }
+    backend.answer(status(500));
+    other.answer(status(500));
+    for path in ["/a", "/b", "/other"] {
+        eventually("its answer stands in", || proxy.get(path).field("x-strop-degraded") == Some("stale"));
+    }
+    let done = clears(1);
+    let told = done["detail"].as_str().unwrap_or_default();
+    assert!(
+        done["result"] == "done" && told.starts_with("2 kept answers of backend are forgotten, "),
+        "{done}"
+    );
+    assert_eq!((proxy.get("/a").status, proxy.get("/b").status), (500, 500));
+    assert_eq!(proxy.get("/other").field("x-strop-degraded"), Some("stale"), "another upstream's");
+    let nothing = clears(2);
+    assert_eq!(
+        (nothing["result"].as_str(), nothing["detail"].as_str()),
+        (Some("unneeded"), Some("no kept answer is of backend"))
+    );
+}

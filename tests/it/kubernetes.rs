@@ -22,6 +22,8 @@ pub struct Shared {
     annotations: Value,
     /// `minReplicas`, `maxReplicas` and its annotations.
     pub autoscaler: Option<(u64, u64, Value)>,
+    /// Whoever asks for the autoscalers next is answered once they have changed, with what they were.
+    pub answers_late: bool,
     /// Its own annotations, and its ReplicaSets with the revision of each.
     pub own: Value,
     pub versions: Vec<Version>,
@@ -176,6 +178,7 @@ impl ApiServer {
             replicas: 3,
             annotations: json!({"team": "shop"}),
             autoscaler: None,
+            answers_late: false,
             own: json!({REVISION: "2"}),
             versions: vec![Version::new("1a", "shop:1", 1, 9_000), Version::new("2b", "shop:2", 2, 5)],
             token: "first",
@@ -184,7 +187,13 @@ impl ApiServer {
         let shared = Arc::new(Mutex::new(shared));
         let state = Arc::clone(&shared);
         let plain = Upstream::start(Arc::new(move |seen, stream| {
-            let (status, fields, body) = answered(&mut state.lock().expect("not poisoned"), seen);
+            let mut shared = state.lock().expect("not poisoned");
+            let (status, fields, body) = answered(&mut shared, seen);
+            if seen.path() == AUTOSCALERS && std::mem::take(&mut shared.answers_late) {
+                let was = shared.autoscaler.clone();
+                drop(shared);
+                eventually("they have changed", || state.lock().expect("not poisoned").autoscaler != was);
+            }
             let body = body.to_string();
             let length = body.len();
             let head = format!(
@@ -257,16 +266,7 @@ impl ApiServer {
 
 /// Runs a plan to its end; result and words of its one step.
 pub fn step(proxy: &Proxy, plan: &str) -> (String, String) {
-    let begun = proxy.post("recovery/trigger", &json!({"trigger_condition": plan}).to_string());
-    assert_eq!(begun.status, 200, "{}", begun.text());
-    let id = begun.json()["run"]["id"].as_str().expect("an id").to_owned();
-    let mut run = Value::Null;
-    eventually("the run is over", || {
-        let all = proxy.sre("recovery");
-        let runs = all["runs"].as_array().expect("a list");
-        run = runs.iter().find(|run| run["id"] == id.as_str()).cloned().unwrap_or_default();
-        run["outcome"].is_string()
-    });
+    let run = proxy.run_of(plan, |run| run["outcome"].is_string());
     let text = |key: &str| run["steps"][0][key].as_str().unwrap_or_default().to_owned();
     (text("result"), text("detail"))
 }

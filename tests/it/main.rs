@@ -28,6 +28,7 @@ mod both;
 mod breaker;
 /// Connections that pass the egress by are seen.
 mod bypass;
+mod caches;
 /// Who is called through what, and what a channel that was away is told.
 mod calls;
 mod canary;
@@ -54,6 +55,8 @@ mod drills;
 mod egress;
 /// What was measured stands on an incident's timeline.
 mod evidence;
+/// A second group of endpoints serves while the first one is ill.
+mod failover;
 /// One client does not take the service from the others.
 mod fairness;
 /// Several sidecars on one PostgreSQL: one incident, one sender, whoever dies.
@@ -68,6 +71,7 @@ mod hanging;
 mod headers;
 /// Somebody outside notices when nobody watches any more.
 mod heartbeat;
+mod hedging;
 /// Clients and backends that misbehave cost themselves and nobody else.
 mod hostile;
 /// HTTP/2 is held to what HTTP/1.1 is held to.

@@ -117,6 +117,10 @@ fn what_must_not_be_kept_never_stands_in() {
         ("Content-Range: bytes 0-1/9\r\n", ""),
         ("", "Authorization: Bearer x\r\n"),
         ("", "Cookie: session=x\r\n"),
+        ("Cache-Control: max-age=60\r\n", "X-Api-Key: x\r\n"),
+        ("", "X-Forwarded-User: ann\r\n"),
+        ("Cache-Control: public, no-store\r\n", "Authorization: Bearer x\r\n"),
+        ("", "Cache-Control: no-store\r\n"),
         ("Cache-Control: s-maxage=0\r\n", ""),
         ("Cache-Control: must-revalidate\r\n", ""),
         ("Age: 601\r\n", ""),
@@ -170,6 +174,60 @@ fn hosts_and_what_an_answer_varies_by_never_mix() {
         (500, 500),
         "of these none was kept"
     );
+}
+
+#[test]
+fn each_field_that_an_answer_varies_by_counts_also_where_it_is_missing_or_comes_twice() {
+    let backend = Upstream::start(Arc::new(|seen, stream| {
+        let languages = seen.fields("accept-language").join("|");
+        let body = format!("{languages}/{}", seen.fields("accept-encoding").join("|"));
+        let head = "HTTP/1.1 200 OK\r\nVary: accept-ENCODING, Accept-Encoding\r\nVary: Accept-Language\r\n";
+        let head = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        std::io::Write::write_all(stream, head.as_bytes()).is_ok()
+    }));
+    let proxy = keeping(backend.address, STALE);
+    let all = [
+        "",
+        "Accept-Language: de\r\n",
+        "Accept-Language: de\r\nAccept-Language: en\r\n",
+        "Accept-Encoding: gzip\r\n",
+        "Accept-Encoding: gzip\r\nAccept-Language: de\r\n",
+    ];
+    let well: Vec<String> = all.iter().map(|fields| ask(&proxy, "/a", fields).text()).collect();
+    backend.answer(status(500));
+    let failing: Vec<String> = all.iter().map(|fields| standing_in(&proxy, "/a", fields).text()).collect();
+    assert_eq!(failing, well, "RFC 9111 section 4.1");
+    for fields in ["Accept-Language: en\r\n", "Accept-Language:\r\n", "Accept-Encoding: br\r\n"] {
+        assert_eq!(ask(&proxy, "/a", fields).status, 500, "of this none was kept: {fields}");
+    }
+}
+
+#[test]
+fn parts_and_wholes_never_mix() {
+    let whole = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole";
+    let part = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-1/5\r\nContent-Length: 2\r\n\r\nwh";
+    let range = "Range: bytes=0-1\r\n";
+    let backend = Upstream::start(status(200));
+    let proxy = keeping(backend.address, STALE);
+    let says = |answer: &str| backend.answer(bytes(answer.to_owned(), true));
+    // A part, and a whole that was asked for as a part: neither is kept (RFC 9111 section 3).
+    for (path, answer) in [("/a/part", part), ("/a/asked", whole)] {
+        says(answer);
+        assert!(ask(&proxy, path, range).status < 300);
+        backend.answer(status(500));
+        assert_eq!((ask(&proxy, path, "").status, ask(&proxy, path, range).status), (500, 500), "{path}");
+    }
+    // A whole that is kept: no part of it is given, and a part that passes later does not take its place.
+    says(whole);
+    assert_eq!(ask(&proxy, "/a/whole", "").text(), "whole");
+    backend.answer(status(500));
+    assert_eq!(standing_in(&proxy, "/a/whole", "").text(), "whole");
+    says(part);
+    assert_eq!(ask(&proxy, "/a/whole", range).status, 206);
+    backend.answer(status(500));
+    assert_eq!(ask(&proxy, "/a/whole", range).status, 500);
+    let still = ask(&proxy, "/a/whole", "");
+    assert!(stood_in(&still) && still.text() == "whole", "{}", still.head);
 }
 
 #[test]

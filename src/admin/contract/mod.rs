@@ -1,5 +1,6 @@
 //! The contract: what the API's answers look like. A field is added, never changed.
 
+mod failover;
 pub(in crate::admin) mod incidents;
 mod load;
 pub(in crate::admin) mod moment;
@@ -10,6 +11,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::failover::{FailoverReplied, FailoverRequest, FailoverView};
 pub use self::load::{ConcurrencyView, ThrottleView};
 use self::source::Source;
 use crate::reliability::breaker::{self, BreakerPolicy, BreakerView};
@@ -78,7 +80,7 @@ impl FailedAttempt {
 /// One breaker: what requests meet there, and what it has seen.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Breaker {
-    /// The upstream's name; of an operation `<upstream>.<operation>`.
+    /// The upstream's name; of an operation `<upstream>.<operation>`, of backup endpoints `<upstream>.backup`.
     pub name: String,
     /// closed, open or half_open: what requests meet.
     pub state: &'static str,
@@ -122,7 +124,7 @@ pub struct Breaker {
     pub evidence: Vec<FailedAttempt>,
     /// From opening to closing, the last time; null: it has not happened.
     pub last_recovery_seconds: Option<f64>,
-    /// Bad attempts since the start; of an operation: exchanges.
+    /// Bad attempts since the start; of an operation and of backup endpoints: exchanges.
     pub failures_total: u64,
     /// Exchanges not begun since the start.
     pub refused_total: u64,
@@ -133,10 +135,9 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// The view of an upstream's own breaker.
+    /// The view of the breaker of an upstream, or of its backup group.
     pub fn of(upstream: &Upstream, moment: Moment) -> Self {
-        let (series, policy) = (&upstream.series, &upstream.config.breaker);
-        Self::seen(&upstream.gate, policy, &series.breaker, series.failures(), moment)
+        Self::seen(&upstream.gate, &upstream.config.breaker, &upstream.breaker, upstream.failures(), moment)
     }
 
     /// Of one of its operations.
@@ -237,6 +238,8 @@ pub struct UpstreamView {
     pub(in crate::admin) health: DependencyView,
     /// Its endpoints; empty: its names have no (allowed) address yet.
     pub endpoints: Vec<EndpointView>,
+    /// Its backup endpoints, and which are called; null: it has none.
+    pub failover: Option<FailoverView>,
     /// Host names by which egress finds it.
     pub hosts: Vec<String>,
     /// TLS towards it; null: plain.
@@ -253,10 +256,12 @@ pub struct UpstreamView {
     pub idle_closed_after_seconds: Option<f64>,
     /// Retries since the start.
     pub retries: u64,
-    /// The same by what they were for: not_processed, reset, unconnected, idempotent, key, status.
+    /// The same by what they were for: not_processed, reset, unconnected, idempotent, key, status, hedge.
     pub retries_by_reason: std::collections::BTreeMap<&'static str, u64>,
     /// Retries the budget denied.
     pub retries_denied: u64,
+    /// Of those for `hedge`, which answered before the first attempt.
+    pub hedges_won: u64,
     /// What is under way to it and how much may be; null: `ingress.concurrency` is off, or it is not behind the ingress.
     pub concurrency: Option<ConcurrencyView>,
     /// How much less it is asked; null: `throttle` is off.

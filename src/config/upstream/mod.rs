@@ -3,6 +3,7 @@
 mod breaker;
 mod dns;
 mod endpoint;
+mod failover;
 mod health;
 mod idempotency;
 mod judge;
@@ -39,6 +40,7 @@ pub use breaker::Operation;
 pub(super) use breaker::is_known;
 use dns::DnsFile;
 pub use endpoint::{Endpoint, Host, HostName};
+use failover::{BACKUP, BackupGroup, FailoverFile, WrittenGroups};
 pub use health::HealthCheck;
 use health::HealthFile;
 use idempotency::IdempotencyFile;
@@ -68,6 +70,10 @@ pub struct UpstreamFile {
     pub impact: Option<String>,
     /// `host:port`, `[v6]:port` or `name:port`.
     pub endpoints: Vec<Text<Endpoint>>,
+    /// Endpoints that are called while those are ill.
+    pub backup: Vec<Text<Endpoint>>,
+    /// When the backup endpoints are called; absent: as by default.
+    pub failover: Option<FailoverFile>,
     /// Host names by which egress requests find it.
     pub hosts: Vec<String>,
     /// What is spoken with it.
@@ -114,6 +120,8 @@ impl Default for UpstreamFile {
             preset: None,
             impact: None,
             endpoints: Vec::new(),
+            backup: Vec::new(),
+            failover: None,
             hosts: Vec::new(),
             protocol: OneOf(Protocol::Auto),
             tls: ClientTlsFile::Switch(false),
@@ -163,6 +171,8 @@ pub struct UpstreamConfig {
     pub impact: Option<String>,
     /// Addresses; several endpoints, or one name with several addresses, are balanced.
     pub endpoints: Vec<Endpoint>,
+    /// A second group of endpoints; `None`: there is none.
+    pub backup: Option<BackupGroup>,
     /// Hosts (lower case; `*.example.com` allowed; IPv6 addresses without brackets) by which egress requests find it.
     pub hosts: Vec<String>,
     /// HTTP/1.1, h2 with prior knowledge, or by ALPN.
@@ -262,6 +272,15 @@ impl UpstreamFile {
         !self.idempotency.header.is_empty()
     }
 
+    fn groups(&self) -> WrittenGroups<'_> {
+        WrittenGroups {
+            first: &self.endpoints,
+            backup: &self.backup,
+            failover: self.failover.as_ref(),
+            name_is_taken: self.breaker.operations.contains_key(BACKUP),
+        }
+    }
+
     /// The hosts it lists, as they are compared; those that cannot be are as they were written.
     pub(super) fn hosts(&self) -> Vec<String> {
         let one = |host: &String| hosts::read(host, Wild::Allowed).unwrap_or_else(|_| host.clone());
@@ -284,9 +303,13 @@ impl UpstreamFile {
         }
         let keys = self.idempotency.check(at.part("idempotency"));
         let outbox = self.queued(at.part("outbox"), preset, keys.as_ref());
+        let health = self.health.as_ref().map(|health| health.check(at.part("health")));
+        let breaker = self.breaker.check(at.part("breaker"));
+        let backup = self.groups().check(at.part(""), health.as_ref(), &breaker);
         Some(UpstreamConfig {
             impact: self.impact.clone(),
             endpoints: self.endpoints.iter().map(|endpoint| endpoint.0.clone()).collect(),
+            backup,
             hosts: self.hosts(),
             protocol: self.protocol.0,
             tls,
@@ -296,8 +319,8 @@ impl UpstreamFile {
             allow_addresses: self.allow_addresses.iter().map(|network| network.0).collect(),
             timeouts: self.timeouts.check(at.part("timeouts")),
             pool: self.pool.check(at.part("pool"), behind),
-            health: self.health.as_ref().map(|health| health.check(at.part("health"))),
-            breaker: self.breaker.check(at.part("breaker")),
+            health,
+            breaker,
             operations: self.breaker.operations(at.part("breaker.operations")),
             vendor: preset,
             payments: preset.map_or(&[], Preset::payments),
@@ -332,21 +355,16 @@ impl UpstreamConfig {
         name.complete || !self.hosts.is_empty()
     }
 
-    /// Names of its endpoints that are looked up as they are and cannot be meant so.
-    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
-        let names = self.endpoints.iter().filter_map(|endpoint| match &endpoint.host {
-            Host::Name(name) => Some(name),
-            Host::Address(_) => None,
-        });
-        let short =
-            |name: &&HostName| !(name.complete || name.text.contains('.') || name.text == "localhost");
-        names.filter(|_| !self.hosts.is_empty()).filter(short).map(|name| {
-            format!(
-                "upstreams.{}.endpoints has {:?}: an upstream with hosts is looked up without the search domains of \
-                 resolv.conf; write the whole name",
-                self.name, name.text
-            )
-        })
+    /// The endpoints of both of its groups.
+    pub fn all_endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.iter().chain(self.backup.iter().flat_map(|backup| &backup.endpoints))
+    }
+
+    /// What its backup group is called by: all as written, but for the endpoints, and without operations, whose breakers are
+    /// those of the first group.
+    pub fn of_backup(&self) -> Option<Self> {
+        let endpoints = self.backup.as_ref()?.endpoints.clone();
+        Some(Self { endpoints, backup: None, operations: Vec::new(), ..self.clone() })
     }
 
     /// Do requests for `host` and `port` go where it leads to?
@@ -366,7 +384,7 @@ impl UpstreamConfig {
             Some(end) => text.ends_with(end) && text.len() > end.len(),
             None => text == *listed,
         };
-        self.endpoints.iter().any(same) || self.hosts.iter().any(listed)
+        self.all_endpoints().any(same) || self.hosts.iter().any(listed)
     }
 }
 

@@ -31,6 +31,9 @@ pub struct RetryFile {
     pub backoff: Text<Duration>,
     /// How long a request waits for a connection while the upstream refuses it.
     pub wait: Text<Duration>,
+    /// A GET, HEAD or OPTIONS without a body that has no answer after so long is asked a second time beside the first, of another
+    /// endpoint where there is one; about the p95 of the route. Absent: never.
+    pub hedge_after: Option<Text<Duration>>,
     /// Request bodies up to so long are kept while they are sent.
     pub keep_body: Text<Size>,
 }
@@ -47,6 +50,7 @@ impl Default for RetryFile {
             min_per_second: policy.min_per_second,
             backoff: Text(policy.backoff),
             wait: Text(policy.wait),
+            hedge_after: None,
             keep_body: Text(Size(64 * 1024)),
         }
     }
@@ -70,6 +74,16 @@ impl RetryFile {
                 at.add(key, format!("{:?} {told}", value.0.write()));
             }
         }
+        if let Some(Text(after)) = self.hedge_after {
+            if after.is_zero() || after > Duration::from_secs(60) {
+                let told =
+                    "is not within 1ms to 1m; write about the time within which 95 of 100 are answered";
+                at.add("hedge_after", format!("{:?} {told}", after.write()));
+            }
+            if self.attempts < 2 {
+                at.add("hedge_after", "is a second attempt; write attempts = 2, or take it out");
+            }
+        }
         if self.keep_body() > LONGEST {
             let (is, most) = (self.keep_body.0.write(), Size(LONGEST as u64).write());
             let told = format!("is more than can be kept; write at most {most:?}, or \"0B\" for none");
@@ -88,11 +102,38 @@ impl RetryFile {
             min_per_second: self.min_per_second,
             backoff: self.backoff.0,
             wait: self.wait.0,
+            hedge_after: self.hedge_after.map(|after| after.0),
         }
     }
 
     /// Bytes of a request body that are kept while it is sent.
     pub(super) fn keep_body(&self) -> usize {
         usize::try_from(self.keep_body.0.0).unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::load;
+
+    #[test]
+    fn a_hedge_is_a_second_attempt_within_a_minute() {
+        let read = |retry: &str| {
+            let text = format!(
+                "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\nretry = {{ {retry} }}\n"
+            );
+            let config = load(&text, "a test", &[]).map_err(|problems| problems.to_string())?;
+            Ok::<_, String>(config.upstreams[0].retry.hedge_after)
+        };
+        assert_eq!(read("attempts = 3"), Ok(None));
+        assert_eq!(read("hedge_after = \"300ms\""), Ok(Some(std::time::Duration::from_millis(300))));
+        for (written, told) in [
+            ("hedge_after = \"0s\"", "95 of 100"),
+            ("hedge_after = \"2m\"", "1ms to 1m"),
+            ("hedge_after = \"1s\", attempts = 1", "write attempts = 2"),
+        ] {
+            let problem = read(written).expect_err(written);
+            assert!(problem.contains(told) && problem.contains("hedge_after"), "{written}: {problem}");
+        }
     }
 }

@@ -78,7 +78,7 @@ fn a_short_name_of_an_upstream_with_hosts_is_warned_of() {
             "#
         ));
         let config = crate::config::load(&text, "a test", &[]).expect("it can run");
-        config.upstreams[0].warnings().collect::<Vec<_>>()
+        crate::config::warnings::short_names(&config.upstreams[0]).collect::<Vec<_>>()
     };
     let short = told("gateway:443");
     assert!(short.len() == 1 && short[0].contains("upstreams.x.endpoints has \"gateway\""), "{short:?}");

@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::ChildStderr;
 
+use super::unlink;
 use crate::config::word::Word as _;
 use crate::config::{BoundHook, ClientTls, Hook, HookSignal};
 use crate::net::addresses::Addresses;
@@ -70,6 +71,7 @@ impl Web {
                     }
                 }
             }
+            Hook::Redis(keys) => unlink::keys_of(keys, bound.within).await,
             Hook::Signal { pid_file, signal } => self::signal(pid_file, *signal),
         }
     }

@@ -5,6 +5,7 @@
 
 mod hook;
 mod kubernetes;
+mod unlink;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +13,15 @@ use std::time::Duration;
 use hook::Done;
 
 use super::handle::{Order, Pending, PendingOrder};
-use super::{BreakerChange, BreakerOrder, DegradationOrder, Handle, LevelChange, OrderedBy};
+use super::{
+    BreakerChange, BreakerOrder, DegradationOrder, FailoverChange, FailoverOrdered, Handle, LevelChange,
+    OrderedBy,
+};
 use crate::config::BoundHook;
 use crate::names::{RunId, UpstreamName};
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::degradation::{Level, LevelPolicy};
+use crate::reliability::failover::Group;
 use crate::reliability::recovery::{ActRequest, Action, Reach, RecoveryCommand, ReleaseRequest, StepResult};
 use crate::runtime::drain::Drain;
 use crate::runtime::{clock, tasks};
@@ -29,6 +34,8 @@ use crate::upstream::registry::Registry;
 const STORE: Duration = Duration::from_secs(5);
 /// How long a degradation level lasts that a step has raised.
 const DEGRADED: Duration = Duration::from_secs(600);
+/// How long the backup endpoints of an upstream are called that a step has failed over to them, at most.
+const FAILED_OVER: Duration = Duration::from_secs(600);
 /// How often an autoscaler is looked at that was raised; where none is, once in so many of these looks.
 const LOOK: Duration = Duration::from_secs(10);
 const LOOKS_OF_NOTHING: u32 = 60;
@@ -89,15 +96,17 @@ impl Actions {
             let (actor, reason) = signature(&plan, &run);
             match action {
                 Action::CircuitBreaker => {
-                    let Ok(upstream) = actions.upstream(&target) else { return };
-                    let hold = upstream.gate.view(clock::instant()).hold;
-                    if hold.is_none_or(|hold| hold.actor != actor.label() || hold.reason != reason) {
-                        return;
-                    }
+                    let Ok(first) = actions.upstream(&target) else { return };
+                    // It was held in the group that was called then.
+                    let own = |group: &&Arc<Upstream>| {
+                        let hold = group.gate.view(clock::instant()).hold;
+                        hold.is_some_and(|hold| hold.actor == actor.label() && hold.reason == reason)
+                    };
+                    let Some(group) = first.groups().find(own) else { return };
                     let order = BreakerOrder {
-                        gate: &upstream.gate,
+                        gate: &group.gate,
                         upstream: &target,
-                        name: &target,
+                        name: &group.breaker.label,
                         change: BreakerChange::ReleaseOwn,
                         actor,
                         reason,
@@ -136,12 +145,38 @@ impl Actions {
             Action::CircuitBreaker => self.hold_breaker(request).await,
             Action::ConnectionReset => self.reset_connections(request),
             Action::GracefulDegradation => self.degrade(request).await,
+            Action::Failover => match self.upstream(&request.target) {
+                Ok(upstream) if upstream.backup.is_some() => self.fail_over(&upstream, request).await,
+                Ok(_) | Err(_) => self.outside(request).await,
+            },
+            Action::CacheClear if self.hook(request.action).is_none() => self.clear_kept(request),
             Action::CacheClear
-            | Action::Failover
             | Action::RestartService
             | Action::ScaleUp
             | Action::ScaleDown
             | Action::Rollback => self.outside(request).await,
+        }
+    }
+
+    /// To the backup endpoints of the target.
+    async fn fail_over(&self, upstream: &Upstream, request: &ActRequest) -> Done {
+        let name = upstream.config.name.clone();
+        let Some(failover) = self.handle.failover(&name) else {
+            return (StepResult::NotPossible, "its endpoints were not looked at yet".to_owned());
+        };
+        if failover.group() == Group::Backup {
+            return (StepResult::Unneeded, "its backup endpoints are called already".to_owned());
+        }
+        if !failover.backup_serves() {
+            return (StepResult::NotPossible, "its backup endpoints are no better off".to_owned());
+        }
+        let (actor, reason) = signature(&request.plan, &request.run);
+        let change = FailoverChange::Backup(FAILED_OVER);
+        let order = FailoverOrdered { upstream: name, change, actor, reason };
+        let reply = self.handle.fail_over(order, clock::now()).await;
+        match reply.and_then(|reply| reply.done) {
+            Some(done) => (StepResult::Done, done),
+            None => (StepResult::NotPossible, "it has no backup endpoints any more".to_owned()),
         }
     }
 
@@ -173,7 +208,7 @@ impl Actions {
 
     async fn hold_breaker(&self, request: &ActRequest) -> Done {
         let upstream = match self.upstream(&request.target) {
-            Ok(upstream) => upstream,
+            Ok(first) => self.registry.snapshot().in_force(&first.config.name).map_or(first, Arc::clone),
             Err(done) => return done,
         };
         let moment = clock::now();
@@ -189,7 +224,7 @@ impl Actions {
         let order = BreakerOrder {
             gate: &upstream.gate,
             upstream: &request.target,
-            name: &request.target,
+            name: &upstream.breaker.label,
             change: BreakerChange::HoldOpen(ttl),
             actor,
             reason,
@@ -220,6 +255,18 @@ impl Actions {
         let order = DegradationOrder { change: LevelChange::Raise(level, DEGRADED), actor, reason };
         let _ = self.handle.degrade(order, clock::now()).await;
         (StepResult::Done, format!("level {}, for {} s at most", level.number(), DEGRADED.as_secs()))
+    }
+
+    /// Forgets the kept answers of the target's routes.
+    fn clear_kept(&self, request: &ActRequest) -> Done {
+        let target = &request.target;
+        match self.handle.stale.clear(target) {
+            (0, _) => (StepResult::Unneeded, format!("no kept answer is of {target}")),
+            (answers, bytes) => {
+                let told = format!("{answers} kept answers of {target} are forgotten, {bytes} bytes");
+                (StepResult::Done, told)
+            }
+        }
     }
 
     fn reset_connections(&self, request: &ActRequest) -> Done {

@@ -181,7 +181,7 @@ fn day(label: usize, quick: f64, slow: f64, seed: u64) -> Simulation {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     /// Requests of 5 ms and of 10 s, counted for one route or for two: a start at full rate with cold caches, a mix that moves, a
     /// deploy that hangs for a while and is three times as slow for half a minute after it.
@@ -311,4 +311,22 @@ fn a_low_class_is_refused_first_and_a_high_one_last() {
     let of = |limit| [RouteClass::Low, RouteClass::Normal, RouteClass::High].map(|class| share(limit, class));
     assert_eq!(of(100), [60, 80, 100]);
     assert_eq!(of(1), [1, 1, 1], "nobody is shut out");
+}
+
+/// The quick's fastest answer is the route's, and says nothing of 400 slow ones that are in flight and well.
+#[test]
+fn a_route_of_quick_and_slow_requests_is_refused_nothing_for_a_hang_of_a_moment() {
+    for seed in 1..5_u64 {
+        let (quick, slow) = (900.0, 20.0);
+        let mut day = day(0, quick, slow, seed * 7_919_317_231 + 5);
+        day.runs(24.0);
+        (day.kinds[0].rate, day.kinds[1].rate) = (quick / 10.0, slow * 2.0);
+        day.runs(15.0);
+        (day.kinds[0].rate, day.kinds[1].rate) = (quick, slow);
+        day.hangs = true;
+        day.runs(0.79);
+        (day.hangs, day.slow) = (false, 3.0);
+        day.runs(30.0);
+        assert_eq!(day.refused, 0, "limit {}", day.gradient.limit());
+    }
 }

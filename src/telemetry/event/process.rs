@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use tracing::{info, warn};
 
 use crate::net::acceptor::ListenerNews;
+use crate::reliability::failover::Group;
 
 /// Something worth telling of what is buffered.
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +122,26 @@ impl LevelMoved<'_> {
             info!(component = super::RECOVERY, from, to, why, "degradation is over");
         } else {
             warn!(from, to, told, why, "degradation level");
+        }
+    }
+}
+
+/// Another group of an upstream's endpoints is called.
+#[derive(Debug)]
+pub struct FailedOver<'a> {
+    pub upstream: &'a str,
+    pub to: Group,
+    pub why: &'a str,
+}
+
+impl FailedOver<'_> {
+    pub fn tell(&self) {
+        let Self { upstream, to, why } = *self;
+        match to {
+            Group::First => {
+                info!(component = super::RECOVERY, upstream, why, "first endpoints are called again")
+            }
+            Group::Backup => warn!(upstream, why, "failed over to the backup endpoints"),
         }
     }
 }

@@ -46,6 +46,9 @@ pub fn proxy_by(command: &mut Command, dir: tempfile::TempDir, toml: &str) -> Pr
         // Tests keep the machine busy: that is no incident of theirs.
         command.env("STROP__INCIDENTS__RESOURCES__SAMPLES", "1000");
     }
+    if keeps_answers() {
+        command.env("STROP__DEGRADATION__STALE__FOR", "10m");
+    }
     for name in told_to_speak_http2(&toml) {
         command.env(format!("STROP__UPSTREAMS__{}__PROTOCOL", name.to_ascii_uppercase()), "h2");
     }
@@ -77,6 +80,11 @@ pub fn proxy_by(command: &mut Command, dir: tempfile::TempDir, toml: &str) -> Pr
     let proxy = Proxy { child, addresses, log, dir: Some(dir) };
     eventually("it is ready", || proxy.admin_get("/readyz").status == 200);
     proxy
+}
+
+/// Do routes keep answers that say nothing of it (`STROP_TEST_CACHE=1`)? What passes must be the same.
+fn keeps_answers() -> bool {
+    std::env::var("STROP_TEST_CACHE").is_ok_and(|asked| asked == "1")
 }
 
 /// Upstreams that take HTTP/2 where the suite is run over it and nothing else is said of them: stand-ins without TLS.
@@ -153,6 +161,31 @@ impl Proxy {
             self.admin(),
             &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
         )
+    }
+
+    /// Orders a plan, and waits until its run is so far.
+    pub fn run_of(&self, plan: &str, so_far: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        let begun = self.post("recovery/trigger", &format!("{{\"trigger_condition\": {plan:?}}}"));
+        assert_eq!(begun.status, 200, "{}", begun.text());
+        let id = begun.json()["run"]["id"].as_str().expect("an id").to_owned();
+        let mut run = serde_json::Value::Null;
+        super::eventually("the run is so far", || {
+            let all = self.sre("recovery");
+            let runs = all["runs"].as_array().expect("a list");
+            run = runs.iter().find(|run| run["id"] == *id).cloned().unwrap_or_default();
+            so_far(&run)
+        });
+        run
+    }
+
+    /// Orders a plan, and waits until something has come of its first step: that step. Its run is ended.
+    pub fn first_step(&self, plan: &str) -> serde_json::Value {
+        let result = |run: &serde_json::Value| run["steps"][0]["result"].as_str().map(str::to_owned);
+        let over = |said: &str| matches!(said, "done" | "unneeded" | "failed" | "dry_run");
+        let run = self.run_of(plan, |run| result(run).is_some_and(|said| over(&said)));
+        let id = run["id"].as_str().expect("an id");
+        let _ = self.post(&format!("recovery/{id}/cancel"), "{}");
+        run["steps"][0].clone()
     }
 
     pub fn post(&self, path: &str, body: &str) -> Response {

@@ -103,7 +103,10 @@ impl Work<'_> {
         let was = one.annotation(WAS).map_or_else(|| has.to_string(), str::to_owned);
         let annotations = json!({BY: act, WAS: was, SET: wanted.to_string(), UNTIL: until});
         self.api.cluster.raised.store(true, Ordering::Relaxed);
-        let now = self.api.change(one, annotations, Some(wanted)).await?;
+        let changed = self.api.change(one, annotations, Some(wanted)).await;
+        // A look that saw what was before has forgotten that it is on its way.
+        self.api.cluster.raised.store(true, Ordering::Relaxed);
+        let now = changed?;
         if now.least() != wanted {
             return Err(failed(format!("the answer's {} does not have {wanted} replicas", one.told())));
         }
@@ -124,13 +127,13 @@ impl Cluster {
     /// Lets an autoscaler down whose time is over; in words what was done. What fails is tried again at the next look.
     pub(in crate::control::actions) async fn let_down(&self, config: &KubernetesConfig) -> Option<String> {
         let api = self.api(config);
-        let Ok(found) = tokio::time::timeout(config.within, api.autoscaler()).await.ok()? else {
+        // What is raised while this looks stays raised, whatever it has seen.
+        let before = self.raised.swap(false, Ordering::Relaxed);
+        let Ok(Ok(found)) = tokio::time::timeout(config.within, api.autoscaler()).await else {
+            self.raised.fetch_or(before, Ordering::Relaxed);
             return None;
         };
-        let Some(one) = found.filter(|one| one.annotation(UNTIL).is_some()) else {
-            self.raised.store(false, Ordering::Relaxed);
-            return None;
-        };
+        let one = found.filter(|one| one.annotation(UNTIL).is_some())?;
         self.raised.store(true, Ordering::Relaxed);
         let until = one.annotation(UNTIL).and_then(clock::read_moment);
         if until.is_some_and(|until| until > clock::now().wall) {
