@@ -70,6 +70,15 @@ fn failover(schema: &str, field: &str) -> Option<Vec<&'static str>> {
     })
 }
 
+fn drill(field: &str) -> Option<Vec<&'static str>> {
+    Some(match field {
+        "fault" => Fault::LABELS.into(),
+        "phase" => DrillPhase::LABELS.into(),
+        "end" => DrillEnd::LABELS.into(),
+        _ => return None,
+    })
+}
+
 fn states(schema: &str) -> Option<Vec<&'static str>> {
     Some(match schema {
         "Query" | "IncidentView" | "Observed_IncidentView" | "DrillIncidentView" => {
@@ -119,9 +128,7 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         ("SilenceView" | "SilenceOrder", "purpose") => vec!["silence", "maintenance"],
         ("MatcherView", "label") => vec!["rule", "service", "scope", "severity"],
         ("MatcherView", "is") => vec!["=", "!="],
-        ("DrillRequest" | "DrillView" | "Observed_DrillView", "fault") => Fault::LABELS.into(),
-        ("DrillView" | "Observed_DrillView", "phase") => DrillPhase::LABELS.into(),
-        ("DrillView" | "Observed_DrillView", "end") => DrillEnd::LABELS.into(),
+        ("DrillRequest" | "DrillView" | "Observed_DrillView", _) => return drill(field),
         ("FailoverView" | "FailoverRequest", _) => return failover(schema, field),
         (_, "raised_by") => vec!["order", "breaker"],
         (_, "kept_in") => vec!["store", "memory"],

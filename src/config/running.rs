@@ -161,8 +161,8 @@ impl ConfigFile {
         let upstreams = self.upstreams(backend, problems);
         let degradation = self.degradation.check(problems.part("degradation"), &routes, &upstreams);
         let kept_answers = self.degradation.kept_answers(problems.part("degradation"));
-        let (drill, notify) = (self.drill.check(problems.part("drill")), self.channels(problems));
-        let heartbeat = self.heartbeat.check(problems.part("heartbeat"));
+        let (notify, heartbeat) = (self.channels(problems), self.heartbeat.check(problems.part("heartbeat")));
+        let drill = self.drill.check(problems.part("drill"));
         let inbound = self.inbound.check(problems.part("inbound"));
         let admin = self.admin.check(problems.part("admin"));
         let store = self.store.check(problems.part("store"));

@@ -16,7 +16,7 @@ use super::held::HeldAnswer;
 use super::look;
 use super::worker::Worker;
 use crate::reliability::breaker::{ExchangeEvidence, PermitRequest};
-use crate::reliability::drill::{Fault, Hittable};
+use crate::reliability::drill::Hittable;
 use crate::reliability::failover::Group;
 use crate::reliability::party::{Blame, Party};
 use crate::reliability::payment::PaymentOutcome;
@@ -250,20 +250,12 @@ impl<'a> AttemptLoop<'a> {
             waiting: self.waiting,
         };
         // Boxed: only a drill makes it.
-        if let Some(fault) = self.fault(exchange, target.began)
+        if let Some(fault) = exchange.fault(self.hittable, target.began)
             && let Some(instead) = Box::pin(attempt.suffer(fault, call, timer, target.began)).await
         {
             return instead;
         }
         attempt.run(call, timer, target.began, met).await
-    }
-
-    /// The fault of an attempt that begins now, where a drill hits it.
-    fn fault(&self, exchange: &Exchange, now: Instant) -> Option<Fault> {
-        let drilled = exchange.drilled.as_ref()?;
-        let fault = drilled.injection.hits(self.hittable, self.worker.draw(), now)?;
-        drilled.hits.set(drilled.hits.get() + 1);
-        Some(fault)
     }
 
     /// The status by which an answer counts.

@@ -11,6 +11,7 @@ use crate::message::fields::{self, Trace};
 use crate::message::head::{Known, Method, RequestHead};
 use crate::message::memory::CutReason;
 use crate::message::scratch::Scratch;
+use crate::reliability::drill::{Fault, Hittable};
 use crate::reliability::party::Party;
 use crate::runtime::clock;
 use crate::telemetry::access::AccessLine;
@@ -272,6 +273,14 @@ impl Exchange {
             route.series.stood_in(by, reason, self.outcome);
         }
         self.log(total, bytes_out, slow, now);
+    }
+
+    /// The fault of an attempt that begins now, where a drill hits it.
+    pub(super) fn fault(&self, what: Hittable, now: Instant) -> Option<Fault> {
+        let drilled = self.drilled.as_ref()?;
+        let fault = drilled.injection.hits(what, self.worker.draw(), now)?;
+        drilled.hits.set(drilled.hits.get() + 1);
+        Some(fault)
     }
 
     /// The drill learns first what its exchanges came to.

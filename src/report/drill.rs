@@ -188,6 +188,6 @@ mod tests {
         let [suspect, detect, recover] = measures(&drill);
         assert_eq!(suspect[1..], ["–", "3 s", "–"]);
         assert_eq!(detect[1..], ["< 30 s", "35 s", "missed"]);
-        assert_eq!(recover[1..], ["< 5 min", "15 s", "met"]);
+        assert_eq!(recover[1..], ["< 5 min 00 s", "15 s", "met"]);
     }
 }
