@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::words;
 
 /// Orders that mean nothing without a body, with the fields that they cannot do without.
-const REQUIRED: [(&str, &[&str]); 12] = [
+const REQUIRED: [(&str, &[&str]); 13] = [
     ("RateOrder", &["severity", "reason"]),
     ("NoteOrder", &["text"]),
     ("AssignOrder", &["to"]),
@@ -20,6 +20,7 @@ const REQUIRED: [(&str, &[&str]); 12] = [
     ("RunbookDoneOrder", &["incident_id", "step"]),
     ("LevelRequest", &["level"]),
     ("FailoverRequest", &["group"]),
+    ("DrillRequest", &["upstream", "fault", "percent", "duration"]),
     // Nothing is required; it stands here so that the list names all orders with a check of their own.
     ("TestOrder", &[]),
 ];
@@ -103,6 +104,7 @@ fn parameters(operation: &mut Map<String, Value>) {
         match &*name {
             "cursor" if of.ends_with("audit") => schema["pattern"] = words::ROW.into(),
             "cursor" => schema["pattern"] = words::CURSOR.into(),
+            "format" => schema["enum"] = words::forms(&of).into(),
             "month" => schema["pattern"] = words::MONTH_OF_A_YEAR.into(),
             _ => {
                 if let Some(words) = words::of("Query", &name) {

@@ -65,6 +65,10 @@ pub(super) struct DrillStop {
     reason: Option<String>,
 }
 
+/// The forms of a drill's report.
+pub(super) const FORMS: [(&str, ReportFormat); 3] =
+    [("markdown", ReportFormat::Markdown), ("html", ReportFormat::Html), ("json", ReportFormat::Json)];
+
 /// How a report is to be told.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -337,9 +341,7 @@ pub(super) async fn show(
     Path(id): Path<String>,
     Parameters(wanted): Parameters<DrillReportWanted>,
 ) -> Result<Response, ApiError> {
-    let forms =
-        [("markdown", ReportFormat::Markdown), ("html", ReportFormat::Html), ("json", ReportFormat::Json)];
-    let form = ReportFormat::read(wanted.format.as_deref(), &forms)?;
+    let form = ReportFormat::read(wanted.format.as_deref(), &FORMS)?;
     let all = admin.control.drills();
     let drill = all.iter().find(|one| *one.id == *id).ok_or_else(|| unknown(&id))?;
     Ok(match form {

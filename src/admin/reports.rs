@@ -62,6 +62,14 @@ pub(super) enum ReportFormat {
     Markdown,
 }
 
+/// The forms of an SLA report.
+pub(super) const SLA_FORMS: [(&str, ReportFormat); 3] =
+    [("html", ReportFormat::Html), ("json", ReportFormat::Json), ("csv", ReportFormat::Csv)];
+
+/// The forms of a review.
+pub(super) const REVIEW_FORMS: [(&str, ReportFormat); 2] =
+    [("markdown", ReportFormat::Markdown), ("json", ReportFormat::Json)];
+
 impl ReportFormat {
     pub(super) fn read(said: Option<&str>, known: &[(&str, Self)]) -> Result<Self, ApiError> {
         let said = said.unwrap_or("json");
@@ -134,8 +142,7 @@ pub(super) async fn sla(
     Parameters(wanted): Parameters<SlaWanted>,
 ) -> Result<Response, ApiError> {
     texts::query([("service", wanted.service.as_deref()), ("hours", wanted.hours.as_deref())])?;
-    let forms = [("html", ReportFormat::Html), ("json", ReportFormat::Json), ("csv", ReportFormat::Csv)];
-    let form = ReportFormat::read(wanted.format.as_deref(), &forms)?;
+    let form = ReportFormat::read(wanted.format.as_deref(), &SLA_FORMS)?;
     let asked = SlaRequest {
         month: Month::read(&wanted.month).map_err(bad)?,
         zone: zone(wanted.time_zone.as_deref())?,
@@ -166,10 +173,7 @@ pub(super) async fn review(
     Path(id): Path<String>,
     Parameters(wanted): Parameters<ReviewWanted>,
 ) -> Result<Response, ApiError> {
-    let form = ReportFormat::read(
-        wanted.format.as_deref(),
-        &[("markdown", ReportFormat::Markdown), ("json", ReportFormat::Json)],
-    )?;
+    let form = ReportFormat::read(wanted.format.as_deref(), &REVIEW_FORMS)?;
     let zone = zone(wanted.time_zone.as_deref())?;
     let unknown = || ApiError::UnknownIncident { id: id.clone() };
     let id = IncidentId::read(&id).ok_or_else(unknown)?;

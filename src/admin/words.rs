@@ -1,5 +1,6 @@
 //! The words of the closed sets of the API, by schema and field, for the contract.
 
+use super::{drills, reports};
 use crate::reliability::breaker::{BreakerState, Mode};
 use crate::reliability::drill::{DrillEnd, DrillPhase, Fault};
 use crate::reliability::failover::{Group, SwitchReason};
@@ -95,11 +96,20 @@ fn states(schema: &str) -> Option<Vec<&'static str>> {
     })
 }
 
+/// The forms in which that operation tells its report.
+pub(super) fn forms(operation: &str) -> Vec<&'static str> {
+    let forms = match operation.rsplit('_').next() {
+        Some("sla") => &reports::SLA_FORMS[..],
+        Some("review") => &reports::REVIEW_FORMS,
+        _ => &drills::FORMS,
+    };
+    forms.iter().map(|(name, _)| *name).collect()
+}
+
 /// The words of that field of that schema; `Query`: of that parameter of any route. `None`: it is an open set.
 pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
     Some(match (schema, field) {
         (_, "state") => return states(schema),
-        ("Query", "format") => vec!["json", "html", "csv", "markdown"],
         (_, "status") => Status::ALL.map(Status::label).into(),
         (_, "severity") => Severity::ALL.map(Severity::label).into(),
         ("SilenceOrder", "rule") => Rule::ALL.map(Rule::label).into(),

@@ -91,6 +91,13 @@ pub(super) struct ConfigOrigin {
     pub(super) exposed: Vec<String>,
 }
 
+impl ConfigOrigin {
+    fn of(written: Value, file: ConfigFile) -> Self {
+        let (contents, exposed) = (secret::contents(&written), secret::exposed(&written));
+        Self { written, file, contents, exposed }
+    }
+}
+
 /// An address that was written may hold a secret.
 impl fmt::Debug for ConfigOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,8 +168,8 @@ impl ConfigFile {
         let upstreams = self.upstreams(backend, problems);
         let degradation = self.degradation.check(problems.part("degradation"), &routes, &upstreams);
         let kept_answers = self.degradation.kept_answers(problems.part("degradation"));
-        let (notify, heartbeat) = (self.channels(problems), self.heartbeat.check(problems.part("heartbeat")));
         let drill = self.drill.check(problems.part("drill"));
+        let (notify, heartbeat) = (self.channels(problems), self.heartbeat.check(problems.part("heartbeat")));
         let inbound = self.inbound.check(problems.part("inbound"));
         let admin = self.admin.check(problems.part("admin"));
         let store = self.store.check(problems.part("store"));
@@ -176,7 +183,6 @@ impl ConfigFile {
         listeners::check(&self, problems);
         self.together(problems);
         problems.is_clean().then_some(())?;
-        let (contents, exposed) = (secret::contents(&written), secret::exposed(&written));
         Some(Config {
             ingress: ingress.flatten(),
             egress,
@@ -198,7 +204,7 @@ impl ConfigFile {
             outbox: outbox.flatten(),
             process,
             hash,
-            origin: Arc::new(ConfigOrigin { written, file: self, contents, exposed }),
+            origin: Arc::new(ConfigOrigin::of(written, self)),
         })
     }
 

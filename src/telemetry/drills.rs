@@ -50,7 +50,7 @@ impl DrillMetrics {
     pub(super) fn families(&self) -> [Family; 4] {
         let sums = self.sums();
         let mut going_on =
-            Family::gauge("strop_drill_going_on", "1: a drill goes on, or what it did has not gone by yet.");
+            Family::gauge("strop_drill_active", "1: a drill goes on, or what it did has not gone by yet.");
         going_on.set(&[], f64::from(u8::from(sums.going_on)));
         let mut over =
             Family::counter("strop_drills_total", "Drills that are over, by why their injection ended.");

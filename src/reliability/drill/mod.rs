@@ -87,7 +87,7 @@ pub fn is_hit(reach: DrillReach, what: Hittable, share: Percent, draw: u64) -> b
         Hittable::Never => false,
     };
     // The upper half of the draw: each of 10,000 places is as likely as another, but for one in 400,000.
-    may && share > Percent::of(0) && !share.reached_by((draw >> 32) * 10_000 >> 32, 10_000)
+    may && share > Percent::of(0) && !share.reached_by(((draw >> 32) * 10_000) >> 32, 10_000)
 }
 
 /// What drills may do.
