@@ -1,15 +1,17 @@
-//! Who may ask: the right `Host` and `Origin` (against DNS rebinding and forged cross-site requests), the token.
+//! Who may ask: the right `Host` and `Origin` (against DNS rebinding and forged cross-site requests), the token or the session
+//! of a browser that has logged in with it.
 
 use std::net::IpAddr;
 
 use axum::http::request::Parts;
-use axum::http::{Method, header};
-use secrecy::ExposeSecret as _;
+use axum::http::{HeaderMap, Method, header};
+use secrecy::{ExposeSecret as _, SecretString};
 
-use super::Admin;
 use super::error::ApiError;
+use super::{Admin, page};
 use crate::message::head::split_authority;
 use crate::message::host;
+use crate::runtime::clock;
 
 /// Paths that answer without a token: kubelet's probes cannot send one.
 pub(super) const PROBES: [&str; 3] = ["/healthz", "/readyz", "/livez"];
@@ -37,12 +39,27 @@ pub(super) fn refusal(admin: &Admin, request: &Parts) -> Option<ApiError> {
             return Some(ApiError::Foreign { field: "Origin", value: origin.to_owned() });
         }
     }
+    if page::is_open(request) {
+        return None;
+    }
     let wanted = config.token.as_ref()?;
-    let sent = text(header::AUTHORIZATION).and_then(|value| value.split_once(' '));
+    let known = bears(&request.headers, wanted) || {
+        // A cookie comes by itself: what changes anything says where it is from.
+        let said = request.method == Method::GET || request.headers.contains_key(header::ORIGIN);
+        said && page::holds(&request.headers, admin.listen.port(), wanted, clock::now().wall)
+    };
+    (!known).then_some(ApiError::Unauthorized)
+}
+
+/// Does the request have the token with it?
+pub(super) fn bears(headers: &HeaderMap, wanted: &SecretString) -> bool {
+    let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     // The scheme is written in any case (RFC 9110 section 11.1).
-    let sent =
-        sent.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, token)| token);
-    (!same_bytes(sent.as_bytes(), wanted.expose_secret().as_bytes())).then_some(ApiError::Unauthorized)
+    let sent = sent
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map_or("", |(_, token)| token);
+    same_bytes(sent.as_bytes(), wanted.expose_secret().as_bytes())
 }
 
 fn is_ours(host: &str, listed: &[String], listen: IpAddr) -> bool {
@@ -53,7 +70,7 @@ fn is_ours(host: &str, listed: &[String], listen: IpAddr) -> bool {
 }
 
 /// Compares in a time that does not tell where the first difference is.
-fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+pub(super) fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
 }
 

@@ -107,13 +107,17 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Outbo
     let queued = admin.control.queued();
     let enabled = queued.is_some();
     let mut all = queued.unwrap_or_default();
-    let mut sums = QueueSums::default();
-    all.iter().for_each(|(_, write)| sums.add(write));
-    let QueueSums { waiting, dead, bytes, oldest } = sums;
+    let QueueSums { waiting, dead, bytes, oldest } = sums(&all);
     all.sort_by_key(|(id, write)| (!write.is_dead(), *id));
     let writes = all.iter().take(MOST).map(|(id, write)| QueuedWriteView::of(*id, write)).collect();
     let view = OutboxView { enabled, waiting, dead, bytes, oldest: oldest.map(when), writes };
     Provenance::now().answer(&admin, view)
+}
+
+pub(super) fn sums(all: &[(u64, QueuedWrite)]) -> QueueSums {
+    let mut sums = QueueSums::default();
+    all.iter().for_each(|(_, write)| sums.add(write));
+    sums
 }
 
 /// Send a dead letter, or a write that waits, as soon as its turn comes. What may have arrived may then arrive twice.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::{
-    audit, breakers, config, degradation, drills, error, health, idempotency, incidents, outbox, performance,
-    recovery, reports, runbooks, silences, stream, strict, texts, upstreams, uptime,
+    audit, breakers, config, dashboard, degradation, drills, error, health, idempotency, incidents, outbox,
+    page, performance, recovery, reports, runbooks, silences, stream, strict, texts, upstreams, uptime,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -32,6 +32,7 @@ struct Document;
 fn sre() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::new()
         .routes(routes!(health::comprehensive))
+        .routes(routes!(dashboard::dashboard))
         .routes(routes!(breakers::list))
         .routes(routes!(breakers::show))
         .routes(routes!(breakers::open))
@@ -143,7 +144,8 @@ fn make_router(admin: &Arc<Admin>) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/livez", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/", get(async move || json(index)))
+        .route("/", get(async move |admin, headers| front(admin, headers, index)))
+        .merge(page::routes())
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::wrong_method)
         .with_state(Arc::clone(admin))
@@ -152,6 +154,16 @@ fn make_router(admin: &Arc<Admin>) -> Router {
 fn index(document: &utoipa::openapi::OpenApi) -> serde_json::Value {
     let paths: Vec<&String> = document.paths.paths.keys().collect();
     serde_json::json!({ "product": "strop", "version": env!("CARGO_PKG_VERSION"), "paths": paths })
+}
+
+/// The page for browsers, the index for others.
+fn front(State(admin): State<Arc<Admin>>, headers: HeaderMap, index: Bytes) -> Response {
+    let mut answer = match page::wants_html(&headers) {
+        true => page::page(&admin, &headers),
+        false => ([(header::CONTENT_TYPE, "application/json")], index).into_response(),
+    };
+    answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    answer
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> impl IntoResponse {

@@ -10,22 +10,22 @@ use utoipa::ToSchema;
 use super::Admin;
 use super::contract::incidents::Alerts;
 use super::observed::{Observed, Provenance};
-use crate::control::Replied;
+use crate::control::{Replied, Snapshot, UptimeWindows};
 use crate::reliability::ledger::Report;
 
 /// What a range of time was.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Span {
     /// 24h, 7d or 30d.
-    window: &'static str,
+    pub(super) window: &'static str,
     /// Good seconds over measured ones, 0 to 1; null: nothing was measured.
-    uptime: Option<f64>,
+    pub(super) uptime: Option<f64>,
     /// The uptime when all unknown time was down, 0 to 1.
-    lowest: Option<f64>,
+    pub(super) lowest: Option<f64>,
     /// The uptime when all unknown time was up, 0 to 1.
-    highest: Option<f64>,
+    pub(super) highest: Option<f64>,
     /// The share of the range that was observed, 0 to 1.
-    coverage: f64,
+    pub(super) coverage: f64,
     up_seconds: u64,
     degraded_seconds: u64,
     down_seconds: u64,
@@ -67,6 +67,16 @@ fn span((window, report): (&'static str, &Report)) -> Span {
     }
 }
 
+/// A subject's 24 hours, 7 days and 30 days.
+pub(super) fn spans(windows: &UptimeWindows) -> Vec<Span> {
+    windows.named().into_iter().map(span).collect()
+}
+
+/// What is promised of the service, 0 to 1.
+pub(super) fn promised(admin: &Admin) -> f64 {
+    admin.reloader.status().config.watch.slo.uptime.ratio()
+}
+
 /// Uptime by the second, with how much of the time was observed at all.
 #[utoipa::path(get, path = "/uptime", responses((status = 200, body = Observed<UptimeView>)))]
 pub(super) async fn uptime(State(admin): State<Arc<Admin>>) -> Json<Observed<UptimeView>> {
@@ -74,16 +84,12 @@ pub(super) async fn uptime(State(admin): State<Arc<Admin>>) -> Json<Observed<Upt
     let mut subjects: Vec<Subject> = snapshot
         .uptime
         .iter()
-        .map(|(name, windows)| Subject {
-            name: name.to_string(),
-            windows: windows.named().into_iter().map(span).collect(),
-        })
+        .map(|(name, windows)| Subject { name: name.to_string(), windows: spans(windows) })
         .collect();
     subjects.sort_by_key(|subject| subject.name != crate::control::SERVICE);
-    let promised = admin.reloader.status().config.watch.slo.uptime;
     let coverage =
         snapshot.uptime.get(crate::control::SERVICE).map_or(0.0, |windows| windows.month.coverage());
-    let view = UptimeView { target: promised.ratio(), subjects };
+    let view = UptimeView { target: promised(&admin), subjects };
     Provenance::looked(&admin, &snapshot).over("30d", Some(coverage)).answer(&admin, view)
 }
 
@@ -91,24 +97,24 @@ pub(super) async fn uptime(State(admin): State<Arc<Admin>>) -> Json<Observed<Upt
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Burn {
     /// 5m, 30m, 1h, 6h or 3d.
-    window: &'static str,
+    pub(super) window: &'static str,
     /// The share of the window in which this sidecar was running, 0 to 1.
-    coverage: f64,
-    good: u64,
-    bad: u64,
+    pub(super) coverage: f64,
+    pub(super) good: u64,
+    pub(super) bad: u64,
     /// Bad ones over all, 0 to 1; null: there were none.
     error_ratio: Option<f64>,
     /// How many times faster than allowed the budget goes; null: no replies.
-    burn_rate: Option<f64>,
+    pub(super) burn_rate: Option<f64>,
 }
 
 /// The objective of the replies, and how it fares.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SloView {
     /// Good replies that are promised, 0 to 1. Its own objective: never derived from the uptime.
-    objective: f64,
+    pub(super) objective: f64,
     /// 5m, 30m, 1h, 6h and 3d: what clients were answered, by this start and by earlier ones that the store has.
-    windows: Vec<Burn>,
+    pub(super) windows: Vec<Burn>,
 }
 
 fn burn(replied: &Replied, allowed: f64) -> Burn {
@@ -124,15 +130,21 @@ fn burn(replied: &Replied, allowed: f64) -> Burn {
     }
 }
 
+impl SloView {
+    pub(super) fn of(admin: &Admin, snapshot: &Snapshot) -> Self {
+        let config = admin.reloader.status().config;
+        let allowed = config.watch.policy.detect.errors.objective.allowed();
+        let windows = snapshot.replies.iter().map(|one| burn(one, allowed));
+        Self { objective: config.watch.slo.success.ratio(), windows: windows.collect() }
+    }
+}
+
 /// Error budget and burn rates of the replies that clients got.
 #[utoipa::path(get, path = "/slo", responses((status = 200, body = Observed<SloView>)))]
 pub(super) async fn slo(State(admin): State<Arc<Admin>>) -> Json<Observed<SloView>> {
     let snapshot = admin.control.snapshot();
-    let config = admin.reloader.status().config;
-    let allowed = config.watch.policy.detect.errors.objective.allowed();
-    let windows = snapshot.replies.iter().map(|one| burn(one, allowed));
     let coverage = snapshot.replies.last().map_or(0.0, |longest| longest.coverage);
-    let view = SloView { objective: config.watch.slo.success.ratio(), windows: windows.collect() };
+    let view = SloView::of(&admin, &snapshot);
     Provenance::looked(&admin, &snapshot).over("3d", Some(coverage)).answer(&admin, view)
 }
 

@@ -26,7 +26,7 @@ mod mail_body;
 mod message;
 mod pagerduty;
 pub mod queue;
-mod sign;
+pub(crate) mod sign;
 mod slack;
 mod slack_api;
 mod smtp;

@@ -12,7 +12,7 @@ pub(super) fn signature(secret: &str, timestamp: u64, body: &[u8]) -> String {
 }
 
 /// HMAC-SHA256 over the parts, in hex.
-pub(super) fn signed(secret: &str, parts: &[&[u8]]) -> String {
+pub(crate) fn signed(secret: &str, parts: &[&[u8]]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let mut signed = hmac::Context::with_key(&key);
     parts.iter().for_each(|part| signed.update(part));
@@ -20,7 +20,7 @@ pub(super) fn signed(secret: &str, parts: &[&[u8]]) -> String {
 }
 
 /// Is this hex the HMAC-SHA256 over the parts? Compared in constant time.
-pub(super) fn is_signed(secret: &str, parts: &[&[u8]], hex: &str) -> bool {
+pub(crate) fn is_signed(secret: &str, parts: &[&[u8]], hex: &str) -> bool {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let digits =
         |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
@@ -29,7 +29,7 @@ pub(super) fn is_signed(secret: &str, parts: &[&[u8]], hex: &str) -> bool {
 }
 
 /// 128 bits of SHA-256 in hex: the same for the same text, and for no other.
-pub(super) fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     let digest = digest::digest(&digest::SHA256, text.as_bytes());
     hex(&digest.as_ref()[..16])
 }

@@ -10,3 +10,5 @@ pub mod hours;
 pub mod review;
 pub mod sla;
 mod text;
+
+pub(crate) use text::html;

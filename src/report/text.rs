@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Text between tags or in a quoted attribute of HTML. Letters that XML has no way to write become U+FFFD.
-pub(super) fn html(text: &str) -> String {
+pub(crate) fn html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

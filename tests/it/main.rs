@@ -115,6 +115,7 @@ mod outbox;
 /// What somebody should know of the process itself.
 mod own;
 /// What passes is what was sent, in spellings, fields and times that are rare.
+mod page;
 mod passing;
 /// A process that stood still blames nobody for it.
 mod pauses;

@@ -15,6 +15,7 @@ mod parts;
 mod people;
 mod runbook;
 mod scene;
+mod sentence;
 mod state;
 #[cfg(test)]
 pub(crate) mod story;
@@ -26,6 +27,7 @@ pub use scene::{
     Scene, UpstreamScene, VendorScene,
 };
 
+pub use sentence::sentence;
 pub use state::contacts;
 pub use words::bound;
 

@@ -1,0 +1,143 @@
+//! The page of the admin port: who gets it, what it may do, who has logged in, and that nothing in it is taken for markup.
+
+use crate::support::proxy::{Proxy, ingress_to, proxy};
+use crate::support::raw::{Response, ask_http1};
+use crate::support::upstream::{Upstream, status};
+
+const TOKEN: &str = "0123456789abcdef";
+
+fn browser(proxy: &Proxy, path: &str, more: &str) -> Response {
+    let accept = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{accept}{more}Connection: close\r\n\r\n");
+    ask_http1(proxy.admin(), &head)
+}
+
+fn form(proxy: &Proxy, path: &str, body: &str) -> Response {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nConnection: close\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    ask_http1(proxy.admin(), &head)
+}
+
+fn guarded(backend: &Upstream, dir: &tempfile::TempDir) -> Proxy {
+    let token = dir.path().join("token");
+    std::fs::write(&token, TOKEN).expect("writes");
+    proxy(&format!(
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [admin]
+            listen = "127.0.0.1:0"
+            token_file = {token:?}
+        "#,
+        backend.address
+    ))
+}
+
+#[test]
+fn a_browser_gets_the_page_and_whoever_else_asks_the_index() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    let index = proxy.admin_get("/");
+    assert_eq!(index.field("content-type"), Some("application/json"));
+    assert_eq!(index.field("vary"), Some("accept"));
+    let page = browser(&proxy, "/", "");
+    assert_eq!((page.status, page.field("cache-control")), (200, Some("no-store")));
+    let policy = page.field("content-security-policy").expect("a policy");
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    let text = page.text();
+    let sentence = proxy.sre("dashboard")["sentence"].as_str().expect("a sentence").to_owned();
+    assert!(text.contains(&sentence), "without a script the state is told: {sentence}\n{text}");
+    assert!(!text.contains("{{"), "{text}");
+}
+
+#[test]
+fn files_are_sent_once_and_no_other_than_those_of_the_page() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    let script = browser(&proxy, "/ui/app.js", "");
+    assert_eq!((script.status, script.field("content-type")), (200, Some("text/javascript; charset=utf-8")));
+    let tag = script.field("etag").expect("a tag").to_owned();
+    let again = browser(&proxy, "/ui/app.js", &format!("If-None-Match: {tag}\r\n"));
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    for path in ["/ui/shell.html", "/ui/..%2fmod.rs", "/ui/none.js"] {
+        assert_eq!(browser(&proxy, path, "").status, 404, "{path}");
+    }
+}
+
+#[test]
+fn whoever_knows_the_token_logs_in_and_the_browser_never_has_it() {
+    let (backend, dir) = (Upstream::start(status(200)), tempfile::tempdir().expect("a directory"));
+    let proxy = guarded(&backend, &dir);
+    let asked = browser(&proxy, "/", "");
+    let text = asked.text();
+    assert!(asked.status == 200 && text.contains("action=\"/ui/login\""), "{text}");
+    assert!(!text.contains("backend"), "nothing is told before: {text}");
+    assert_eq!(form(&proxy, "/ui/login", "token=wrong").status, 401);
+    let well = form(&proxy, "/ui/login", &format!("token={TOKEN}"));
+    let cookie = well.field("set-cookie").expect("a cookie").to_owned();
+    assert_eq!((well.status, well.field("location")), (303, Some("/")));
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains(TOKEN),
+        "{cookie}"
+    );
+    let pair = format!("Cookie: {}\r\n", cookie.split(';').next().expect("a pair"));
+    assert!(browser(&proxy, "/", &pair).text().contains("backend"), "the overview");
+    assert_eq!(browser(&proxy, "/api/v2/sre/upstreams", &pair).status, 200);
+    assert_eq!(browser(&proxy, "/api/v2/sre/upstreams", "").status, 401);
+    assert_eq!(
+        form(&proxy, "/ui/logout", "").field("set-cookie").map(|set| set.contains("Max-Age=0")),
+        Some(true)
+    );
+}
+
+#[test]
+fn what_a_session_orders_comes_from_the_page_itself() {
+    let (backend, dir) = (Upstream::start(status(200)), tempfile::tempdir().expect("a directory"));
+    let proxy = guarded(&backend, &dir);
+    let well = form(&proxy, "/ui/login", &format!("token={TOKEN}"));
+    let cookie = well.field("set-cookie").expect("a cookie").split(';').next().expect("a pair").to_owned();
+    let order = |origin: &str| {
+        let body = "{\"reason\":\"a test\",\"ttl\":\"1m\"}";
+        let fields = format!("Cookie: {cookie}\r\n{origin}");
+        proxy.ask("POST", "circuit-breakers/backend/open", &fields, body).status
+    };
+    assert_eq!(order(""), 401, "a cookie alone orders nothing");
+    assert_eq!(order("Origin: http://evil.example\r\n"), 403);
+    assert_eq!(order("Origin: http://localhost\r\n"), 200);
+}
+
+#[test]
+fn titles_from_elsewhere_are_text_and_the_state_is_told_in_one_sentence() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    let title = "<script>alert(1)</script>\u{202e} & \"q\"";
+    let order = serde_json::json!({ "title": title, "severity": "critical" }).to_string();
+    assert_eq!(proxy.ask("POST", "test/incident", "", &order).status, 200);
+    crate::support::eventually("it is told", || proxy.sre("dashboard")["incidents"][0]["title"] == title);
+    let told = proxy.sre("dashboard");
+    let sentence = told["sentence"].as_str().expect("a sentence");
+    assert!(sentence.contains("nobody has taken it") && told["since"].is_string(), "{told:#}");
+    let text = browser(&proxy, "/", "").text();
+    assert!(!text.contains("<script>alert") && text.contains("&lt;script&gt;alert(1)"), "{text}");
+    assert!(!text.contains('\u{202e}'), "{text}");
+}
+
+#[test]
+fn what_strop_does_is_told_while_it_does_it() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    assert_eq!(proxy.sre("dashboard")["doing"], serde_json::json!([]));
+    let order = r#"{"reason":"a drain <of> it","ttl":"10m","actor":"ann"}"#;
+    assert_eq!(proxy.ask("POST", "circuit-breakers/backend/open", "", order).status, 200);
+    let doing = proxy.sre("dashboard")["doing"][0].as_str().expect("a text").to_owned();
+    assert!(
+        doing.contains("backend: its breaker is held open") && doing.contains("by ann: a drain <of> it"),
+        "{doing}"
+    );
+    assert!(browser(&proxy, "/", "").text().contains("a drain &lt;of&gt; it"));
+}
