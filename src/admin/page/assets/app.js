@@ -2,6 +2,7 @@
 
 import { h, patch } from './dom.js';
 import { Problem, get } from './api.js';
+import { reach } from './parts.js';
 import { Live } from './live.js';
 import { History } from './history.js';
 import * as overview from './view-overview.js';
@@ -41,7 +42,7 @@ let live = null;
 function find(hash) {
   for (const [pattern, view] of ROUTES) {
     const match = pattern.exec(hash);
-    if (match) return { view, name: match[1] === undefined ? null : unescaped(match[1]), hash };
+    if (match) return { view, name: match[1] === undefined ? null : unescaped(match[1]), hash: hash.length > 1 ? hash : '#/' };
   }
   return null;
 }
@@ -68,6 +69,8 @@ function draw(place) {
   ctx.now = Date.parse(place.answer.observed_at) || Date.now();
   const title = place.view.title(ctx);
   patch(main, place.view.draw(place.data, ctx));
+  reach(main);
+  main.dataset.shown = place.hash;
   document.title = `${title} · ${head}`;
 }
 
@@ -99,6 +102,7 @@ function failed(place, problem) {
   } else {
     live.answered(0);
     patch(main, [h('h1', {}, problem.title), h('p', {}, problem.detail), h('p', { class: 'hint' }, problem.hint)]);
+    main.dataset.shown = place.hash;
   }
 }
 
@@ -152,6 +156,8 @@ function begin() {
   live = new Live(changed, tell);
   history.begin(() => get('/performance'), () => shown.view === traffic && draw(shown));
   window.addEventListener('hashchange', navigate);
+  window.addEventListener('resize', () => reach(main));
+  main.addEventListener('toggle', () => reach(main), true);
   navigate();
 }
 

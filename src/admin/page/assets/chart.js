@@ -81,6 +81,7 @@ export function line({ name, points, apart, budget = null, say }) {
   if (points.length < 2) {
     return h('p', { class: 'chart-empty' }, `${name}: drawn from the second look on, 10 s from now.`);
   }
+  if (points.every((point) => point.value === null)) return h('p', { class: 'chart-empty' }, `${name}: no exchange yet.`);
   const { most, top } = topOf(points, budget);
   const from = localTime(points[0].at);
   const to = localTime(points.at(-1).at);
@@ -88,13 +89,11 @@ export function line({ name, points, apart, budget = null, say }) {
   const told = budget === null ? '' : near ? ` The dashed line is the budget, ${say(budget)}.` : ` The budget, ${say(budget)}, is far above.`;
   return h('figure', { class: 'chart' },
     h('figcaption', {}, name),
-    h('div', { class: 'plot' },
-      image('0 0 600 100', name, `From ${from} to ${to}; the most is ${say(most)}.${told}`, { class: 'lines' },
-        svg('line', { class: 'ground', x1: 0, x2: 600, y1: 96, y2: 96 }),
-        near ? svg('line', { class: 'budget-line', x1: 0, x2: 600, y1: 96 - (budget / top) * 90, y2: 96 - (budget / top) * 90 }) : null,
-        curves(points, top, apart)),
-      h('span', { class: 'most', 'aria-hidden': 'true' }, `most ${say(most)}`)),
-    h('div', { class: 'axis', 'aria-hidden': 'true' }, h('span', {}, from), h('span', {}, to)),
+    image('0 0 600 100', name, `From ${from} to ${to}; the most is ${say(most)}.${told}`, { class: 'lines' },
+      svg('line', { class: 'ground', x1: 0, x2: 600, y1: 96, y2: 96 }),
+      near ? svg('line', { class: 'budget-line', x1: 0, x2: 600, y1: 96 - (budget / top) * 90, y2: 96 - (budget / top) * 90 }) : null,
+      curves(points, top, apart)),
+    h('div', { class: 'axis', 'aria-hidden': 'true' }, h('span', {}, from), h('span', {}, `most ${say(most)}`), h('span', {}, to)),
     told ? h('p', { class: 'note' }, told.trim()) : null,
     numbers(name, points, say));
 }

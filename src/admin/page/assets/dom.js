@@ -2,8 +2,8 @@
 
 const SVG = 'http://www.w3.org/2000/svg';
 const ON = Symbol('listeners');
-/** What people type or open is theirs: a newer drawing leaves it alone. */
-const THEIRS = new Set(['open', 'value', 'checked']);
+/** What people type, open or can reach is theirs: a newer drawing leaves it alone. */
+const THEIRS = new Set(['open', 'value', 'checked', 'tabindex']);
 
 /** An HTML element. `on…` attributes are functions; null, undefined and false leave an attribute out. */
 export function h(tag, attributes, ...children) {

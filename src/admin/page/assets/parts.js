@@ -20,9 +20,9 @@ const KINDS = {
   healthy: 'good', closed: 'good', met: 'good', done: 'good', recovered: 'good', unneeded: 'good', resolved: 'good', reviewed: 'good',
   cleared: 'good', good: 'good', ok: 'good', up: 'good', first: 'good',
   recovering: 'mending', half_open: 'mending', mitigating: 'mending', monitoring: 'mending', acting: 'mending', verifying: 'mending',
-  sending: 'mending', lasting: 'mending', injecting: 'warn', settling: 'mending',
+  sending: 'mending', resting: 'mending', next: 'mending', lasting: 'mending', injecting: 'warn', settling: 'mending',
   degraded: 'warn', warned: 'warn', pending: 'warn', suspected: 'warn', acknowledged: 'warn', low: 'warn', medium: 'warn',
-  asking: 'warn', backup: 'warn', not_possible: 'warn', held: 'warn',
+  asking: 'warn', waiting: 'warn', backup: 'warn', not_possible: 'warn', held: 'warn',
   unhealthy: 'bad', open: 'bad', broken: 'bad', firing: 'bad', high: 'bad', critical: 'bad', down: 'bad', failed: 'bad', dead: 'bad',
   exhausted: 'bad', bad: 'bad', unreachable: 'bad', full: 'bad', damaged: 'bad', gone: 'bad',
 };
@@ -47,13 +47,10 @@ export function when(rfc3339) {
   return h('time', { datetime: rfc3339, title: utc(rfc3339) }, localTime(rfc3339));
 }
 
-let named = 0;
-
-/** A part of a page with its heading; `id` is for links. */
+/** A part of a page with its heading. */
 export function card(heading, { key = null, aside = null, level = 2, kind = '' } = {}, ...children) {
-  const id = `part-${key ?? (named += 1)}`.replaceAll(/[^\w-]/g, '_');
-  return h('section', { class: `card ${kind}`.trim(), 'aria-labelledby': id, 'data-key': key && `card-${key}` },
-    h('div', { class: 'card-head' }, h(`h${level}`, { id }, heading), aside && h('div', { class: 'aside' }, aside)), ...children);
+  return h('section', { class: `card ${kind}`.trim(), 'data-key': key && `card-${key}` },
+    h('div', { class: 'card-head' }, h(`h${level}`, {}, heading), aside && h('div', { class: 'aside' }, aside)), ...children);
 }
 
 /** What would stand here. */
@@ -82,8 +79,9 @@ export function facts(rows) {
 /** A table in a box of its own that scrolls. Cells: a text, a node, or {number, of, title}. The first cell names its row. */
 export function table(caption, heads, rows) {
   const numeric = heads.map((_, at) => rows.some((row) => row.cells[at]?.number === true));
-  return h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption },
-    h('table', {}, h('caption', {}, caption),
+  return h('div', { class: 'scroll', role: 'group', 'aria-label': caption },
+    // A caption of one word repeats the heading above it.
+    h('table', {}, h('caption', { class: !caption.includes(' ') && 'unseen' }, caption),
       h('thead', {}, h('tr', {}, heads.map((head, at) => h('th', { scope: 'col', class: numeric[at] && 'number' }, head)))),
       h('tbody', {}, rows.map((row) => h('tr', { 'data-key': row.key },
         row.cells.map((cell, at) => cellOf(cell, at, numeric[at])))))));
@@ -96,6 +94,14 @@ function cellOf(cell, at, numeric) {
   const classes = [numeric && 'number', blank].filter(Boolean).join(' ') || null;
   return at === 0 ? h('th', { scope: 'row', class: classes }, value)
     : h('td', { class: classes, title: rich ? cell.title : null }, value);
+}
+
+/** What scrolls in a box of its own can be reached by keyboard; what does not scroll is no stop on the way. */
+export function reach(root) {
+  for (const box of root.querySelectorAll('.scroll, .sentence, h1.long, .line-text')) {
+    if (box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1) box.setAttribute('tabindex', '0');
+    else box.removeAttribute('tabindex');
+  }
 }
 
 /** A button that does something; `kind`: plain, danger, quiet. */

@@ -4,7 +4,7 @@ import { h } from './dom.js';
 import { get } from './api.js';
 import { count } from './format.js';
 import { card, choices, empty, link, note, when } from './parts.js';
-import { incidentRow } from './view-overview.js';
+import { incidentRow, worstFirst } from './view-overview.js';
 import { silenceCard } from './silences.js';
 
 export const title = () => 'Incidents';
@@ -27,7 +27,7 @@ export function draw([incidents, silences, last], ctx) {
     h('p', { class: 'lead' }, 'What Strop found, or somebody opened by hand. The list changes as they do.'),
     h('div', { class: 'bar' }, choices('Which incidents', [[false, 'Open'], [true, 'All']], all, (chosen) => { ctx.memory.all = chosen; ctx.refresh(); })),
     card(all ? `All incidents at hand: ${count(incidents.count)}${incidents.next ? ' and more' : ''}` : `Open incidents: ${count(incidents.count)}`, { key: 'list' },
-      incidents.incidents.length > 0 ? h('ul', { class: 'rows' }, incidents.incidents.map(incidentRow)) : nothing(all, last),
+      incidents.incidents.length > 0 ? h('ul', { class: 'rows' }, (all ? incidents.incidents : worstFirst(incidents.incidents)).map(incidentRow)) : nothing(all, last),
       incidents.next ? note(`The newest ${MANY} are shown; the API has the rest.`) : null),
     silenceCard(silences, ctx),
   ];

@@ -2,9 +2,9 @@
 
 import { h } from './dom.js';
 import { get, part } from './api.js';
-import { bar } from './chart.js';
+import { bar, segments } from './chart.js';
 import { count, counted, digits, duration, percent, windowName, NOT_OBSERVED } from './format.js';
-import { badge, card, empty, foreign, kindOf, link, note, shape, stat, stats, table, when } from './parts.js';
+import { badge, card, empty, foreign, kindOf, link, note, shape, stat, stats, when } from './parts.js';
 
 export const title = () => 'Overview';
 
@@ -46,7 +46,14 @@ function incidents(all) {
   if (all.length === 0) {
     return card('Open incidents', { key: 'incidents', aside }, empty('No incident is open. What is found is shown here as it happens.'));
   }
-  return card(`Open incidents: ${count(all.length)}`, { key: 'incidents', aside }, h('ul', { class: 'rows' }, all.map(incidentRow)));
+  return card(`Open incidents: ${count(all.length)}`, { key: 'incidents', aside }, h('ul', { class: 'rows' }, worstFirst(all).map(incidentRow)));
+}
+
+const RANKS = ['critical', 'high', 'medium', 'low'];
+
+/** The worst first; of the same severity, in the order in which they came. */
+export function worstFirst(all) {
+  return [...all].sort((a, b) => RANKS.indexOf(a.severity) - RANKS.indexOf(b.severity));
 }
 
 /** An incident in one row, as a link. */
@@ -65,12 +72,23 @@ function uptime(of) {
   const aside = link('#/uptime', 'By upstream');
   if (!of) return card('Uptime', { key: 'uptime', aside }, empty('Nothing is observed yet: uptime counts from the first exchange on.'));
   return card('Uptime', { key: 'uptime', aside },
-    stats(of.windows.map((one) => stat(`last ${windowName(one.window)}`, percent(one.uptime), `known ${percent(one.coverage)} of it`))),
-    table('Uptime: between which bounds it lies', ['Window', 'Uptime', 'Lowest', 'Highest', 'Known'], of.windows.map((one) => ({
-      key: one.window,
-      cells: [windowName(one.window), ...[one.uptime, one.lowest, one.highest, one.coverage].map((share) => ({ number: true, of: percent(share) }))],
-    }))),
-    note(`The target is ${percent(of.target)}. Lowest takes all unknown time for down, highest for up.`));
+    h('ul', { class: 'burns' }, of.windows.map((one) => span(one, of.target))),
+    note(`The target is ${percent(of.target)}. The lower bound takes all unknown time for down, the upper for up.`));
+}
+
+/** A window between its bounds: known to be up, unknown, known to be down. */
+function span(one, target) {
+  const name = `last ${windowName(one.window)}`;
+  const bounds = one.lowest === null || one.highest === null ? NOT_OBSERVED : `between ${percent(one.lowest)} and ${percent(one.highest)}`;
+  return h('li', { 'data-key': one.window },
+    h('span', { class: 'burn-window' }, name),
+    h('strong', { class: one.uptime === null ? 'blank' : one.uptime < target ? 'over' : null }, percent(one.uptime)),
+    segments(`Uptime, ${name}`, [
+      { name: 'up', kind: 'up', value: one.lowest ?? 0, text: percent(one.lowest) },
+      { name: 'unknown', kind: 'unknown', value: (one.highest ?? 1) - (one.lowest ?? 0), text: bounds },
+      { name: 'down', kind: 'down', value: 1 - (one.highest ?? 1), text: percent(1 - (one.highest ?? 1)) },
+    ]),
+    h('span', { class: 'burn-more' }, `${bounds}, known ${percent(one.coverage)}`));
 }
 
 function budget(of) {
@@ -89,7 +107,7 @@ export function burns(of) {
     const kind = one.burn_rate === null ? 'unknown' : one.burn_rate > 1 ? 'down' : 'up';
     return h('li', { 'data-key': one.window },
       h('span', { class: 'burn-window' }, `last ${windowName(one.window)}`),
-      h('strong', { class: one.burn_rate > 1 ? 'over' : null }, told),
+      h('strong', { class: one.burn_rate === null ? 'blank' : one.burn_rate > 1 ? 'over' : null }, told),
       bar(`Burn rate of the last ${windowName(one.window)}`, `${told} of the budget's pace`, one.burn_rate ?? 0, most, 1, kind),
       h('span', { class: 'burn-more' }, `${more}, known ${percent(one.coverage)}`));
   }));

@@ -42,7 +42,7 @@ function run(one, ctx) {
     button('Cancel the run', () => decide(one, 'cancel', ctx), { kind: 'danger', key: 'cancel' }));
   return h('article', { class: 'run', 'data-key': one.id },
     h('div', { class: 'card-head' }, h('h3', {}, foreign(one.plan), ' for ', foreign(one.target)), buttons),
-    h('p', { class: 'badges' }, over ? badge(one.outcome ?? 'unknown') : badge(one.phase), one.dry_run ? badge('unknown', 'dry run') : null),
+    h('p', { class: 'badges' }, over ? badge(one.outcome ?? 'unknown') : badge(one.phase), one.dry_run && one.outcome !== 'dry_run' ? badge('unknown', 'dry run') : null),
     facts([
       ['Began', when(one.began)], one.ended && ['Ended', when(one.ended)], ['Took', duration(one.seconds)], ['Attempt', count(one.attempt)],
       one.incident && ['Incident', link(`#/incidents/${part(one.incident)}`, one.incident)],
@@ -50,14 +50,14 @@ function run(one, ctx) {
       one.well_since && ['Well since', when(one.well_since)],
     ]),
     one.steps.length === 0 ? empty('No step was begun yet.')
-      : table(`Steps of ${one.plan}`, ['Step', 'Result', 'Mode', 'Attempt', 'Began', 'What it says', 'Seen to help'], one.steps.map(step)));
+      : table(`Steps of ${one.plan}`, ['Step', 'Result', 'Mode', 'Attempt', 'Began', 'What it says', 'Seen to help'], one.steps.map((each, at) => step(each, at, over))));
 }
 
-function step(one, at) {
+function step(one, at, over) {
   return {
     key: String(at),
     cells: [words(one.action), badge(one.result), [words(one.mode), one.approved_by ? [', approved by ', foreign(one.approved_by)] : ''],
-      { number: true, of: count(one.attempt) }, when(one.began), foreign(one.detail), { null: 'not looked yet', true: 'yes', false: 'no' }[String(one.verified ?? null)]],
+      { number: true, of: count(one.attempt) }, when(one.began), foreign(one.detail), { null: over ? 'was not looked at' : 'not looked yet', true: 'yes', false: 'no' }[String(one.verified ?? null)]],
   };
 }
 
@@ -75,7 +75,7 @@ function plans(state, ctx) {
   if (state.plans.length === 0) return card('Plans', { key: 'plans' }, empty('No plan is set. Each [plans.<name>] of the config stands here, with its steps.'));
   const rows = state.plans.map((one) => ({
     key: one.name,
-    cells: [foreign(one.name), one.rules.length > 0 ? one.rules.map(words).join(', ') : 'by order only', one.services.length > 0 ? one.services.map((name, at) => [at > 0 ? ', ' : '', foreign(name)]) : 'any',
+    cells: [foreign(one.name), one.rules.length > 0 ? one.rules.map(words).join(', ') : 'by order only', names(one.services, 'any'),
       one.steps.map((each) => `${words(each.action)} (${words(each.mode)})`).join(' → '), { number: true, of: count(one.max_attempts) },
       { number: true, of: duration(one.cooldown_seconds) },
       h('div', { class: 'buttons' }, button('Dry run', () => trigger(one, true, ctx), { label: `Dry run of ${one.name}`, key: 'dry' }),
@@ -115,7 +115,7 @@ function level(state, ctx) {
     table('What each level gives up', ['Level', 'Features', 'Kept answers for', 'Requests that are shed'], rows));
 }
 
-const names = (all) => (all.length === 0 ? 'nothing' : all.map((name, at) => [at > 0 ? ', ' : '', foreign(typeof name === 'string' ? name : JSON.stringify(name))]));
+const names = (all, none = 'nothing') => (all.length === 0 ? none : all.map((name, at) => [at > 0 ? ', ' : '', foreign(typeof name === 'string' ? name : JSON.stringify(name))]));
 
 function raise(state, ctx) {
   order({
@@ -140,6 +140,6 @@ function runbookCard(state) {
   return card('Runbooks', { key: 'runbooks' }, table('Runbooks', ['Runbook', 'Steps', 'Rules', 'Services', 'Plans'], state.runbooks.map((one) => ({
     key: one.name,
     cells: [link(`#/runbooks/${part(one.name)}`, foreign(one.title || one.name)), { number: true, of: count(one.steps) },
-      one.rules.map(words).join(', ') || 'any', names(one.services), names(one.plans)],
+      one.rules.map(words).join(', ') || 'any', names(one.services, 'any'), names(one.plans, 'none')],
   }))), note(`From ${state.directory ?? NOT_OBSERVED}; checks that ask somebody may take ${duration(state.within_seconds)}. ${counted(state.runbooks.length, 'runbook')}.`));
 }
