@@ -7,12 +7,21 @@ import { table } from './parts.js';
 let drawn = 0;
 
 /** An image with a name and a description for those who do not see it. */
-function image(box, name, description, attributes, ...children) {
+function image(name, description, attributes, ...children) {
   const id = `drawing-${(drawn += 1)}`;
-  return svg('svg', {
-    viewBox: box, role: 'img', 'aria-labelledby': `${id}-name ${id}-text`, preserveAspectRatio: 'none', focusable: 'false',
-    ...attributes,
-  }, svg('title', { id: `${id}-name` }, name), svg('desc', { id: `${id}-text` }, description), ...children);
+  return svg('svg', { role: 'img', 'aria-labelledby': `${id}-name ${id}-text`, focusable: 'false', ...attributes },
+    svg('title', { id: `${id}-name` }, name), svg('desc', { id: `${id}-text` }, description), ...children);
+}
+
+const share = (part) => `${(part * 100).toFixed(3)}%`;
+/** A second of a month is still to be seen. */
+const LEAST = 0.006;
+
+function piece(from, width, kind) {
+  return svg('rect', {
+    x: share(Math.min(from, 1 - LEAST)), y: 0, width: share(Math.max(LEAST, width)), height: '100%', class: `seg-${kind}`,
+    fill: kind === 'unknown' ? 'url(#hatch)' : null,
+  });
 }
 
 /** Shares of a whole in one bar: `parts` of {name, value, kind, text}; the kind `unknown` is hatched. */
@@ -21,28 +30,20 @@ export function segments(name, parts) {
   const shown = parts.filter((one) => one.value > 0);
   let from = 0;
   const bars = shown.map((one) => {
-    // A second of a month is still to be seen.
-    const width = Math.max(4, (one.value / whole) * 1000);
-    const bar = svg('rect', {
-      x: Math.min(from, 996), y: 0, width, height: 12, class: `seg seg-${one.kind}`,
-      fill: one.kind === 'unknown' ? 'url(#hatch)' : null,
-    });
-    from += (one.value / whole) * 1000;
-    return bar;
+    const bar_ = piece(from, one.value / whole, one.kind);
+    from += one.value / whole;
+    return [one.value, bar_];
   });
-  // The thin ones are drawn last, on top of what is beside them.
-  const order = shown.map((one, at) => [one.value, bars[at]]).sort((a, b) => b[0] - a[0]).map(([, bar]) => bar);
   const description = shown.map((one) => `${one.name}: ${one.text}`).join('; ') || 'nothing observed';
-  return image('0 0 1000 12', name, description, { class: 'segments' }, order);
+  // The thin ones are drawn last, on top of what is beside them.
+  return image(name, description, { class: 'segments' }, bars.sort((a, b) => b[0] - a[0]).map(([, bar_]) => bar_));
 }
 
-/** One horizontal bar of 0 to `most`, with a mark at `line`. */
-export function bar(name, text, value, most, line, kind) {
-  const at = (amount) => Math.min(1000, (amount / most) * 1000);
-  return image('0 0 1000 12', name, text, { class: 'segments' },
-    svg('rect', { x: 0, y: 0, width: 1000, height: 12, class: 'seg-room' }),
-    value > 0 ? svg('rect', { x: 0, y: 0, width: Math.max(4, at(value)), height: 12, class: `seg seg-${kind}` }) : null,
-    line === null ? null : svg('rect', { x: at(line) - 1.5, y: -1, width: 3, height: 14, class: 'budget-mark' }));
+/** One horizontal bar of 0 to `most`, with a mark at `mark`. */
+export function bar(name, text, value, most, mark, kind) {
+  return image(name, text, { class: 'segments' },
+    value > 0 ? piece(0, Math.min(1, value / most), kind) : null,
+    svg('rect', { x: share(mark / most), y: 0, width: 2, height: '100%', class: 'budget-mark' }));
 }
 
 /** The pieces of a line: it is broken where nothing was observed, and where the page slept. */
@@ -54,16 +55,16 @@ function pieces(points, apart) {
     if (point.value !== null) all.at(-1).push(point);
     last = point.at;
   }
-  return all.filter((piece) => piece.length > 0);
+  return all.filter((run) => run.length > 0);
 }
 
 function curves(points, top, apart) {
   const first = points[0].at;
   const span = Math.max(1, points.at(-1).at - first);
   const place = ({ at, value }) => `${(((at - first) / span) * 600).toFixed(1)},${(96 - (value / top) * 90).toFixed(1)}`;
-  return pieces(points, apart).map((piece) => (piece.length === 1
-    ? svg('path', { class: 'dot', d: `M${place(piece[0])}h0.01` })
-    : svg('polyline', { class: 'curve', points: piece.map(place).join(' ') })));
+  return pieces(points, apart).map((run) => (run.length === 1
+    ? svg('path', { class: 'dot', d: `M${place(run[0])}h0.01` })
+    : svg('polyline', { class: 'curve', points: run.map(place).join(' ') })));
 }
 
 /** How far up a drawing goes: the largest value, and the budget where it is near. */
@@ -89,7 +90,8 @@ export function line({ name, points, apart, budget = null, say }) {
   const told = budget === null ? '' : near ? ` The dashed line is the budget, ${say(budget)}.` : ` The budget, ${say(budget)}, is far above.`;
   return h('figure', { class: 'chart' },
     h('figcaption', {}, name),
-    image('0 0 600 100', name, `From ${from} to ${to}; the most is ${say(most)}.${told}`, { class: 'lines' },
+    image(name, `From ${from} to ${to}; the most is ${say(most)}.${told}`,
+      { class: 'lines', viewBox: '0 0 600 100', preserveAspectRatio: 'none' },
       svg('line', { class: 'ground', x1: 0, x2: 600, y1: 96, y2: 96 }),
       near ? svg('line', { class: 'budget-line', x1: 0, x2: 600, y1: 96 - (budget / top) * 90, y2: 96 - (budget / top) * 90 }) : null,
       curves(points, top, apart)),

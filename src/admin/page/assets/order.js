@@ -59,8 +59,10 @@ function bodyOf(form, fields, fixed) {
 const refusal = (problem) => h('div', { class: 'refusal', role: 'alert' },
   h('strong', {}, problem.title), h('p', {}, problem.detail), problem.hint && h('p', { class: 'hint' }, problem.hint));
 
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 const outcome = (answer, say) => [
-  h('p', { class: 'done' }, say(answer)),
+  h('p', { class: 'done' }, sentence(say(answer))),
   answer.audit_id && h('p', {}, 'Recorded in the audit log as ', h('code', { class: 'audit-id' }, answer.audit_id),
     answer.stored === false ? ', in memory only.' : '.'),
 ];

@@ -76,24 +76,28 @@ export function facts(rows) {
   return h('dl', { class: 'facts' }, rows.filter(Boolean).map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
 }
 
-/** A table in a box of its own that scrolls. Cells: a text, a node, or {number, of, title}. The first cell names its row. */
+/**
+ * A table in a box of its own that scrolls. Cells: a text, a node, or {number, of, title}. The first cell names its row. One that has
+ * more words than numbers becomes a list of cards where there is no room; its roles are written out, for such a list has none.
+ */
 export function table(caption, heads, rows) {
   const numeric = heads.map((_, at) => rows.some((row) => row.cells[at]?.number === true));
+  const cards = numeric.filter(Boolean).length * 2 < heads.length && heads.length > 2;
+  const head = (text, at) => h('th', { scope: 'col', role: 'columnheader', class: numeric[at] && 'number' }, text);
+  // A caption of one word repeats the heading above it.
   return h('div', { class: 'scroll', role: 'group', 'aria-label': caption },
-    // A caption of one word repeats the heading above it.
-    h('table', {}, h('caption', { class: !caption.includes(' ') && 'unseen' }, caption),
-      h('thead', {}, h('tr', {}, heads.map((head, at) => h('th', { scope: 'col', class: numeric[at] && 'number' }, head)))),
-      h('tbody', {}, rows.map((row) => h('tr', { 'data-key': row.key },
-        row.cells.map((cell, at) => cellOf(cell, at, numeric[at])))))));
+    h('table', { role: 'table', class: cards && 'cards' }, h('caption', { class: !caption.includes(' ') && 'unseen' }, caption),
+      h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, heads.map(head))),
+      h('tbody', { role: 'rowgroup' }, rows.map((row) => h('tr', { role: 'row', 'data-key': row.key },
+        row.cells.map((cell, at) => cellOf(cell, at, numeric[at], heads[at])))))));
 }
 
-function cellOf(cell, at, numeric) {
+function cellOf(cell, at, numeric, head) {
   const rich = cell !== null && typeof cell === 'object' && 'of' in cell;
   const value = rich ? cell.of : cell;
-  const blank = value === NOT_OBSERVED && 'blank';
-  const classes = [numeric && 'number', blank].filter(Boolean).join(' ') || null;
-  return at === 0 ? h('th', { scope: 'row', class: classes }, value)
-    : h('td', { class: classes, title: rich ? cell.title : null }, value);
+  const classes = [numeric && 'number', value === NOT_OBSERVED && 'blank'].filter(Boolean).join(' ') || null;
+  return at === 0 ? h('th', { scope: 'row', role: 'rowheader', class: classes }, value)
+    : h('td', { role: 'cell', class: classes, 'data-head': head, title: rich ? cell.title : null }, h('div', { class: 'cell' }, value));
 }
 
 /** What scrolls in a box of its own can be reached by keyboard; what does not scroll is no stop on the way. */

@@ -9,7 +9,7 @@ import { WHY, WHY_MAYBE, order } from './order.js';
 const STATES = { lasting: 'mending', to_come: 'unknown', ended: 'unknown' };
 
 export function silenceCard(state, ctx) {
-  const aside = button('Silence', () => create(ctx), { key: 'silence' });
+  const aside = button('New silence', () => create(ctx), { key: 'silence' });
   const order_ = ['lasting', 'to_come', 'ended'];
   const all = [...state.silences].sort((a, b) => order_.indexOf(a.state) - order_.indexOf(b.state));
   return card('Silences', { key: 'silences', aside }, all.length === 0

@@ -108,7 +108,7 @@ function level(state, ctx) {
     key: String(one.level),
     cells: [`Level ${one.level}`, names(one.features), names(one.fallback), names(one.shed)],
   }));
-  return card(`Degradation level: ${state.level} of 0 to 3`, { key: 'level', aside },
+  return card(`Degradation level ${state.level}, of 0 to 3`, { key: 'level', aside },
     facts([['Since', when(state.since)], state.raised_by && ['Raised by', words(state.raised_by)], state.why && ['Why', foreign(state.why)],
       state.actor && ['Who', foreign(state.actor)], state.until && ['Until', when(state.until)], ['Features given up', names(state.features)],
       state.breakers.length > 0 && ['For the breakers of', names(state.breakers)]]),
