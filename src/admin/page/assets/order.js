@@ -3,33 +3,18 @@
 import { h, patch } from './dom.js';
 import { Problem, freshKey, send } from './api.js';
 
-const ACTOR = 'strop.actor';
+/** Who gave the last order of this visit; the next dialog says so, too. */
+let actor = '';
 
-function remembered() {
-  try {
-    return localStorage.getItem(ACTOR) ?? '';
-  } catch {
-    return '';
-  }
-}
-
-function remember(actor) {
-  try {
-    localStorage.setItem(ACTOR, actor);
-  } catch {
-    // A browser that keeps nothing asks for the name each time.
-  }
-}
-
-const WHO = { name: 'actor', label: 'Your name', hint: 'Stands in the audit log.', max: 200 };
-export const WHY = { name: 'reason', label: 'Reason', hint: 'Stands in the audit log.', max: 2000, required: true };
+const WHO = { name: 'actor', label: 'Your name', max: 200 };
+export const WHY = { name: 'reason', label: 'Reason', hint: 'Reason and name stand in the audit log.', max: 2000, required: true };
 export const WHY_MAYBE = { ...WHY, required: false };
 
 let shown = 0;
 
 function fieldOf(field, id) {
   const about = { id, name: field.name, required: field.required, maxlength: field.max, 'aria-describedby': field.hint && `${id}-hint` };
-  const value = field.name === 'actor' ? remembered() : field.value ?? '';
+  const value = field.name === 'actor' ? actor : field.value ?? '';
   if (field.kind === 'check') {
     return h('div', { class: 'field check' }, h('input', { ...about, type: 'checkbox' }), h('label', { for: id }, field.label));
   }
@@ -99,7 +84,7 @@ export function order(spec) {
 
   async function submit() {
     const body = bodyOf(form, fields, fixed);
-    remember(body.actor ?? '');
+    actor = body.actor ?? '';
     go.disabled = true;
     try {
       finish(await sender.send(method, path, body));

@@ -4,12 +4,15 @@ import { h } from './dom.js';
 import { get } from './api.js';
 import { count } from './format.js';
 import { card, choices, empty, link, note, when } from './parts.js';
-import { incidentRow, worstFirst } from './view-overview.js';
+import { incidentRow } from './view-overview.js';
 import { silenceCard } from './silences.js';
 
 export const title = () => 'Incidents';
 
 const MANY = 50;
+const RANKS = ['critical', 'high', 'medium', 'low'];
+/** Of the same severity, in the order in which they came. */
+const worstFirst = (all) => [...all].sort((a, b) => RANKS.indexOf(a.severity) - RANKS.indexOf(b.severity));
 
 export async function load(ctx) {
   const all = ctx.memory.all === true;

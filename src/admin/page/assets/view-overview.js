@@ -31,7 +31,7 @@ function hero(state) {
     h('div', {},
       h('p', { class: 'state-word' }, state.status),
       h('p', { class: 'sentence', 'aria-live': 'polite' }, foreign(state.sentence)),
-      h('p', { class: 'note' }, state.since ? ['Since ', when(state.since)] : 'Since when is not known')));
+      h('p', { class: 'note' }, state.since ? ['Since ', when(state.since), '. '] : null, 'Looked at ', when(state.observed_at), '.')));
 }
 
 function doing(lines) {
@@ -46,14 +46,7 @@ function incidents(all) {
   if (all.length === 0) {
     return card('Open incidents', { key: 'incidents', aside }, empty('No incident is open. What is found is shown here as it happens.'));
   }
-  return card(`Open incidents: ${count(all.length)}`, { key: 'incidents', aside }, h('ul', { class: 'rows' }, worstFirst(all).map(incidentRow)));
-}
-
-const RANKS = ['critical', 'high', 'medium', 'low'];
-
-/** The worst first; of the same severity, in the order in which they came. */
-export function worstFirst(all) {
-  return [...all].sort((a, b) => RANKS.indexOf(a.severity) - RANKS.indexOf(b.severity));
+  return card(`Open incidents: ${count(all.length)}`, { key: 'incidents', aside }, h('ul', { class: 'rows' }, all.map(incidentRow)));
 }
 
 /** An incident in one row, as a link. */

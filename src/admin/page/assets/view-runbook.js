@@ -3,7 +3,7 @@
 import { h } from './dom.js';
 import { get, part } from './api.js';
 import { words } from './format.js';
-import { badge, button, card, empty, facts, foreign, link, note, table } from './parts.js';
+import { badge, button, card, empty, facts, foreign, link, note, table, when } from './parts.js';
 import { WHY_MAYBE, order } from './order.js';
 
 export const title = (ctx) => `Runbook ${ctx.name}`;
@@ -40,7 +40,7 @@ function checks(answer) {
     key: String(one.step), cells: [String(one.step), badge(one.result), words(one.check), foreign(one.of ?? '—'), foreign(one.says)],
   }));
   return card('What its checks say', { key: 'checks' }, rows.length === 0 ? empty('It has no check.') : table('Checks', ['Step', 'Result', 'Check', 'Of', 'Says'], rows),
-    note(`Made at ${answer.observed_at}.`));
+    note('Made at ', when(answer.observed_at), '.'));
 }
 
 function run(runbook, ctx) {

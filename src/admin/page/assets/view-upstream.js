@@ -111,7 +111,7 @@ function failover(one, ctx) {
     ['Called', badge(now.group)], now.since && ['Since', when(now.since)], now.why && ['Why', foreign(now.why)],
     now.order && ['By order of', [foreign(now.order.actor), ': ', foreign(now.order.reason), ', until ', when(now.order.until)]],
     now.back_at && ['Back at', when(now.back_at)],
-  ]), table('Backup endpoints', ['Address', 'Host', 'Health', 'In flight'], now.endpoints.map((end) => ({
+  ]), now.endpoints.length === 0 ? empty('No backup endpoint is known: its name was not resolved yet.') : table('Backup endpoints', ['Address', 'Host', 'Health', 'In flight'], now.endpoints.map((end) => ({
     key: end.address, cells: [foreign(end.address), foreign(end.host), health(end), { number: true, of: count(end.in_flight) }],
   }))));
 }
