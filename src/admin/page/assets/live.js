@@ -15,7 +15,7 @@ export class Live {
   #show;
   #changed;
 
-  /** `changed()`: an incident changed; `show({state, text})`: what to tell, each second. */
+  /** `changed()`: an incident changed, or the stream broke; `show({state, text})`: what to tell, each second. */
   constructor(changed, show) {
     this.#changed = changed;
     this.#show = show;
@@ -27,13 +27,15 @@ export class Live {
     this.#stream = new EventSource(address('/incidents/stream'));
     this.#stream.onopen = () => this.#streams(true);
     this.#stream.onerror = () => {
+      // Whether only the stream is gone, or all of it, is known once it was asked.
+      if (this.#streaming) this.#changed();
       this.#streams(false);
       if (this.#stream.readyState === EventSource.CLOSED) setTimeout(() => this.#open(), COME_BACK_MS);
     };
     for (const name of ['reset', 'incident']) {
       this.#stream.addEventListener(name, (event) => {
         this.#streams(true);
-        this.#changed(name, event.data);
+        this.#changed();
       });
     }
   }
