@@ -34,16 +34,18 @@ function uptimeBar(name, span) {
   })));
 }
 
+const share = (value) => ({ number: true, of: percent(value) });
+
 function subject(one) {
   const whole = one.name === 'service';
   const rows = one.windows.map((span) => ({
     key: span.window,
-    cells: [`last ${windowName(span.window)}`, h('div', { class: 'in-cell' }, uptimeBar(one.name, span)),
-      ...[span.uptime, span.lowest, span.highest, span.coverage].map((share) => ({ number: true, of: percent(share) })),
+    cells: [`last ${windowName(span.window)}`, share(span.uptime), h('div', { class: 'in-cell' }, uptimeBar(one.name, span)),
+      ...[span.lowest, span.highest, span.coverage].map(share),
       ...STATES.map((state) => ({ number: true, of: duration(span[`${state}_seconds`]) }))],
   }));
   return card(whole ? 'The service as a whole' : foreign(one.name), { key: one.name },
-    table(`Uptime of ${one.name}`, ['Window', 'Seconds by state', 'Uptime', 'Lowest', 'Highest', 'Known', ...STATES.map(capital)], rows));
+    table(`Uptime of ${one.name}`, ['Window', 'Uptime', 'Seconds by state', 'Lowest', 'Highest', 'Known', ...STATES.map(capital)], rows));
 }
 
 const capital = (word) => word[0].toUpperCase() + word.slice(1);
