@@ -89,7 +89,12 @@ async function refresh() {
     if (mine !== round) return;
     failed(place, problem);
   }
-  if (mine === round) timer = setTimeout(refresh, EVERY_MS);
+  if (mine === round) timer = setTimeout(seen, EVERY_MS);
+}
+
+/** Nobody is asked for what nobody sees. */
+function seen() {
+  if (!document.hidden) refresh();
 }
 
 function failed(place, problem) {
@@ -156,6 +161,7 @@ function begin() {
   live = new Live(changed, tell);
   history.begin(() => get('/performance'), () => shown.view === traffic && draw(shown));
   window.addEventListener('hashchange', navigate);
+  document.addEventListener('visibilitychange', seen);
   window.addEventListener('resize', () => reach(main));
   main.addEventListener('toggle', () => reach(main), true);
   navigate();

@@ -19,8 +19,21 @@ export class Live {
   constructor(changed, show) {
     this.#changed = changed;
     this.#show = show;
-    this.#open();
+    this.#watch();
+    document.addEventListener('visibilitychange', () => this.#watch());
     setInterval(() => this.#tell(), 1000);
+  }
+
+  /** A page that nobody sees holds no stream: a browser has only a few connections to one server. */
+  #watch() {
+    if (document.hidden) this.#close();
+    else if (this.#stream === null) this.#open();
+  }
+
+  #close() {
+    this.#stream?.close();
+    this.#stream = null;
+    this.#streaming = false;
   }
 
   #open() {
@@ -30,7 +43,10 @@ export class Live {
       // Whether only the stream is gone, or all of it, is known once it was asked.
       if (this.#streaming) this.#changed();
       this.#streams(false);
-      if (this.#stream.readyState === EventSource.CLOSED) setTimeout(() => this.#open(), COME_BACK_MS);
+      if (this.#stream?.readyState === EventSource.CLOSED) {
+        this.#close();
+        setTimeout(() => this.#watch(), COME_BACK_MS);
+      }
     };
     for (const name of ['reset', 'incident']) {
       this.#stream.addEventListener(name, (event) => {

@@ -26,7 +26,7 @@ function decide(one, what, ctx) {
   order({
     title: retry ? `Send write ${one.id} again` : `Drop write ${one.id}`, verb: retry ? 'Retry' : 'Drop', danger: !retry, path: `/outbox/${part(String(one.id))}/${what}`,
     text: retry ? 'It is sent as soon as its turn comes.' : 'It is never sent. Whoever wrote it was told that it is taken: tell them.',
-    fields: [retry ? WHY_MAYBE : WHY], say: (answer) => `The write is ${words(answer.write.state)}.`, after: ctx.refresh,
+    fields: [retry ? WHY_MAYBE : WHY], say: () => (retry ? 'It is sent as soon as its turn comes.' : 'It is dropped, and never sent.'), after: ctx.refresh,
   });
 }
 
