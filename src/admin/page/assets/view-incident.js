@@ -33,6 +33,7 @@ function actions(one, ctx) {
   return h('div', { class: 'buttons actions' },
     over ? null : button('Take it', () => ack(one, ctx), { kind: 'main', key: 'ack' }),
     button('Note', () => write(one, ctx), { key: 'note' }),
+    over && !one.review ? button('Write the review', () => learn(one, ctx), { kind: 'main', key: 'review' }) : null,
     over ? null : [
       button('Assign', () => assign(one, ctx), { key: 'assign' }), button('Rate', () => rate(one, ctx), { key: 'rate' }),
       button('Resolve', () => resolve(one, ctx), { kind: 'danger', key: 'resolve' })]);
@@ -77,6 +78,23 @@ function resolve(one, ctx) {
     text: one.holds ? 'Its condition still holds: Strop will refuse, unless it is forced.' : 'It ends; its review may still be written.',
     force: { status: 409, label: 'Resolve it although its condition holds' }, say: (answer) => `The incident is ${words(answer.incident.state)}.`,
   });
+}
+
+const LONG = { kind: 'long', required: true, max: 20000 };
+
+function learn(one, ctx) {
+  change(one, ctx, 'review', {
+    title: 'Write the review', verb: 'Write', fixed: { actions: [] }, text: 'What was learnt, and who does what by when. Then the incident is reviewed.',
+    fields: [{ name: 'technical', label: 'Technical', ...LONG }, { name: 'process', label: 'Process', ...LONG }, { name: 'human', label: 'Human', ...LONG },
+      { name: 'actions', label: 'What is to be done', kind: 'long', hint: 'One a line: what; who; by when (2026-12-31).', put: (text) => ({ actions: text.split('\n').filter(Boolean).map(action) }) }],
+    say: () => 'The incident is reviewed.',
+  });
+}
+
+/** `what; owner; due` of one line. */
+function action(line) {
+  const [due, owner, ...what] = line.split(';').map((word) => word.trim()).reverse();
+  return what.length > 0 ? { what: what.reverse().join('; '), owner, due } : { what: line, owner: '', due: '' };
 }
 
 function standing(one) {
@@ -124,10 +142,10 @@ function signals(one) {
 
 function review(one) {
   const sheet = note(documentLink(address(`/incidents/${part(one.id)}/review?format=markdown`), 'What there is to review'), ', as Markdown.');
-  if (!one.review) return [empty('No review is written. It is written by POST …/review: what was learnt, and who does what by when.'), sheet];
+  if (!one.review) return [empty('No review is written. Once the incident is over, it says what was learnt, and who does what by when.'), sheet];
   return [facts([['Technical', foreign(one.review.technical)], ['Process', foreign(one.review.process)], ['Human', foreign(one.review.human)],
     one.reviewed_at && ['Reviewed', when(one.reviewed_at)]]),
   table('What is to be done', ['What', 'Owner', 'Due'], one.review.actions.map((action, at) => ({
-    key: String(at), cells: [foreign(action.what), foreign(action.owner), action.due],
+    key: String(at), cells: [foreign(action.what), foreign(action.owner), when(action.due)],
   }))), sheet];
 }
