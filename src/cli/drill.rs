@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::door::{AdminDoor, refused};
+use super::door::AdminDoor;
 use super::output::{complain, say};
 
 /// Between two looks.
@@ -149,10 +149,7 @@ fn order_of(door: &AdminDoor, method: &str, order: &Value) -> Result<ExitCode, S
 }
 
 fn asked(door: &AdminDoor, method: &str, path: &str, order: &str) -> Result<Value, String> {
-    let (status, body) = door.ask(method, path, order)?;
-    let answer: Value =
-        serde_json::from_str(&body).map_err(|error| format!("the answer is no JSON: {error}"))?;
-    if status == 200 { Ok(answer) } else { Err(refused(status, &answer)) }
+    door.asked(method, path, order).map(|(answer, _)| answer)
 }
 
 /// One line.

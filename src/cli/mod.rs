@@ -1,10 +1,12 @@
-//! The command line: `run`, `check`, `healthcheck`, `schema`, `audit`, `backup`, `report`, `notify`, `runbook`, `drill`, `demo`.
+//! The command line: `run`, `check`, `healthcheck`, `schema`, `audit`, `backup`, `report`, `notify`, `runbook`, `drill`, `demo`,
+//! and what is about a running sidecar.
 
 mod check;
 mod demo;
 mod door;
 mod drill;
 mod file;
+mod live;
 mod notify;
 mod output;
 mod report;
@@ -97,6 +99,8 @@ enum CliCommand {
         #[command(subcommand)]
         command: drill::DrillCommand,
     },
+    #[command(flatten)]
+    Live(live::LiveCommand),
     /// Run the sidecar with a sample backend and stand-ins for its vendors.
     Demo {
         #[command(subcommand)]
@@ -123,6 +127,7 @@ pub fn main() -> ExitCode {
         CliCommand::Notify { order } => self::notify::notify(order),
         CliCommand::Runbook { command } => runbook::runbook(command),
         CliCommand::Drill { command } => drill::drill(command),
+        CliCommand::Live(command) => live::live(command),
         CliCommand::Demo { weather: None } => demo::run(),
         CliCommand::Demo { weather: Some(weather) } => demo::change(weather),
     }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::door::{AdminDoor, refused};
+use super::door::AdminDoor;
 use super::file;
 use super::output::{complain, say};
 
@@ -111,12 +111,7 @@ fn run(args: &RunArgs) -> Result<ExitCode, String> {
         return Err(format!("{:?} is no name of a runbook", args.name));
     }
     let path = format!("runbooks/{}/run", args.name);
-    let (status, body) = args.door.ask("POST", &path, &order.to_string())?;
-    let answer: Value =
-        serde_json::from_str(&body).map_err(|error| format!("the answer is no JSON: {error}"))?;
-    if status != 200 {
-        return Err(refused(status, &answer));
-    }
+    let (answer, body) = args.door.asked("POST", &path, &order.to_string())?;
     let checks = answer["checks"].as_array().cloned().unwrap_or_default();
     if args.json {
         say(&body);

@@ -1,8 +1,13 @@
 //! The page of the admin port: who gets it, what it may do, who has logged in, and that nothing in it is taken for markup.
 
+use std::path::Path;
+use std::time::Duration;
+
 use crate::support::proxy::{Proxy, ingress_to, proxy};
 use crate::support::raw::{Response, ask_http1};
+use crate::support::tools::{python, run_within};
 use crate::support::upstream::{Upstream, status};
+use crate::support::{eventually, pace, within};
 
 const TOKEN: &str = "0123456789abcdef";
 
@@ -22,6 +27,11 @@ fn form(proxy: &Proxy, path: &str, body: &str) -> Response {
 }
 
 fn guarded(backend: &Upstream, dir: &tempfile::TempDir) -> Proxy {
+    guarded_at(backend, dir, 0)
+}
+
+/// At that port; 0: at any.
+fn guarded_at(backend: &Upstream, dir: &tempfile::TempDir, port: u16) -> Proxy {
     let token = dir.path().join("token");
     std::fs::write(&token, TOKEN).expect("writes");
     proxy(&format!(
@@ -31,7 +41,7 @@ fn guarded(backend: &Upstream, dir: &tempfile::TempDir) -> Proxy {
             [upstreams.backend]
             endpoints = ["{}"]
             [admin]
-            listen = "127.0.0.1:0"
+            listen = "127.0.0.1:{port}"
             token_file = {token:?}
         "#,
         backend.address
@@ -77,7 +87,8 @@ fn whoever_knows_the_token_logs_in_and_the_browser_never_has_it() {
     let text = asked.text();
     assert!(asked.status == 200 && text.contains("action=\"/ui/login\""), "{text}");
     assert!(!text.contains("backend"), "nothing is told before: {text}");
-    assert_eq!(form(&proxy, "/ui/login", "token=wrong").status, 401);
+    let wrong = form(&proxy, "/ui/login", "token=wrong");
+    assert!(wrong.status == 401 && wrong.text().contains("That is not the token"), "{}", wrong.text());
     let well = form(&proxy, "/ui/login", &format!("token={TOKEN}"));
     let cookie = well.field("set-cookie").expect("a cookie").to_owned();
     assert_eq!((well.status, well.field("location")), (303, Some("/")));
@@ -118,7 +129,7 @@ fn titles_from_elsewhere_are_text_and_the_state_is_told_in_one_sentence() {
     let title = "<script>alert(1)</script>\u{202e} & \"q\"";
     let order = serde_json::json!({ "title": title, "severity": "critical" }).to_string();
     assert_eq!(proxy.ask("POST", "test/incident", "", &order).status, 200);
-    crate::support::eventually("it is told", || proxy.sre("dashboard")["incidents"][0]["title"] == title);
+    eventually("it is told", || proxy.sre("dashboard")["incidents"][0]["title"] == title);
     let told = proxy.sre("dashboard");
     let sentence = told["sentence"].as_str().expect("a sentence");
     assert!(sentence.contains("nobody has taken it") && told["since"].is_string(), "{told:#}");
@@ -140,4 +151,48 @@ fn what_strop_does_is_told_while_it_does_it() {
         "{doing}"
     );
     assert!(browser(&proxy, "/", "").text().contains("a drain &lt;of&gt; it"));
+}
+
+/// For a whole visit by a browser.
+const VISIT: Duration = Duration::from_secs(500);
+
+fn signalled(signal: &Path, word: &str) -> bool {
+    std::fs::read_to_string(signal).is_ok_and(|text| text == word)
+}
+
+/// All pages in Chromium, in both schemes, wide and narrow, with axe on each; numbers against the API's, orders against the audit
+/// log, hostile titles, the keyboard, no JavaScript, and a restart of the sidecar beneath it. Pictures are kept in
+/// `target/tmp/page`.
+#[test]
+fn a_browser_sees_what_the_api_says_orders_by_it_and_survives_a_restart() {
+    let (backend, dir) = (Upstream::start(status(200)), tempfile::tempdir().expect("a directory"));
+    let mut before = guarded(&backend, &dir);
+    (0..20).for_each(|_| drop(before.get("/")));
+    let (base, port) = (format!("http://{}", before.admin()), before.admin().port());
+    let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
+    std::fs::create_dir_all(&shots).expect("a directory");
+    let (token, signal) = (dir.path().join("token"), dir.path().join("signal"));
+    let mut command = python("with_page.py");
+    command.arg(base).arg("--token-file").arg(token).arg("--shots").arg(&shots);
+    command.arg("--restart-signal").arg(&signal);
+    let said = std::thread::scope(|threads| {
+        let visit = threads.spawn(move || run_within(VISIT, &mut command));
+        while !signalled(&signal, "stop") && !visit.is_finished() {
+            pace(Duration::from_millis(50));
+        }
+        before.stop();
+        let gone = !visit.is_finished();
+        within(Duration::from_secs(60), "it is to come back", || !gone || signalled(&signal, "start"));
+        let _after = gone.then(|| guarded_at(&backend, &dir, port));
+        visit.join().expect("the visit ends well")
+    });
+    let told: serde_json::Value = serde_json::from_slice(&said).expect("one object");
+    assert_eq!(told["violations"], serde_json::json!([]), "{told:#}");
+    assert_eq!(told["troubles"], serde_json::json!([]), "{told:#}");
+    let seen = told["seen"].as_array().map_or(0, Vec::len);
+    assert!(seen >= 9 * 4, "{seen} pictures: {told:#}");
+    assert_eq!(told["without_script"]["sentence_told"], true, "{told:#}");
+    let log_in = &told["log_in"];
+    assert!(log_in["wrong_is_told"] == true && log_in["right_is_not"] == true, "{told:#}");
+    assert_eq!(log_in["cookies"], serde_json::json!([{ "httpOnly": true, "sameSite": "Strict" }]));
 }

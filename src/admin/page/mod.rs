@@ -61,7 +61,8 @@ pub(super) fn wants_html(headers: &HeaderMap) -> bool {
 
 pub(super) fn routes() -> Router<Arc<Admin>> {
     Router::new()
-        .route("/ui/login", post(login))
+        // Where a browser stands after a token that was wrong.
+        .route("/ui/login", get(async || Redirect::to("/")).post(login))
         .route("/ui/logout", post(logout))
         .route("/ui/{file}", get(file))
 }
