@@ -4,11 +4,10 @@
 use std::net::IpAddr;
 
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
-use secrecy::{ExposeSecret as _, SecretString};
+use axum::http::{Method, header};
 
 use super::error::ApiError;
-use super::{Admin, page};
+use super::{Admin, page, token};
 use crate::message::head::split_authority;
 use crate::message::host;
 use crate::runtime::clock;
@@ -43,7 +42,7 @@ pub(super) fn refusal(admin: &Admin, request: &Parts) -> Option<ApiError> {
         return None;
     }
     let wanted = config.token.as_ref()?;
-    let known = bears(&request.headers, wanted) || {
+    let known = token::bears(&request.headers, wanted) || {
         // A cookie comes by itself: what changes anything says where it is from.
         let said = request.method == Method::GET || request.headers.contains_key(header::ORIGIN);
         said && page::holds(&request.headers, admin.listen.port(), wanted, clock::now().wall)
@@ -51,27 +50,11 @@ pub(super) fn refusal(admin: &Admin, request: &Parts) -> Option<ApiError> {
     (!known).then_some(ApiError::Unauthorized)
 }
 
-/// Does the request have the token with it?
-pub(super) fn bears(headers: &HeaderMap, wanted: &SecretString) -> bool {
-    let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    // The scheme is written in any case (RFC 9110 section 11.1).
-    let sent = sent
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map_or("", |(_, token)| token);
-    same_bytes(sent.as_bytes(), wanted.expose_secret().as_bytes())
-}
-
 fn is_ours(host: &str, listed: &[String], listen: IpAddr) -> bool {
     let name = host::normal(split_authority(host).0).to_ascii_lowercase();
     let loopback =
         name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip == listen);
     loopback || listed.contains(&name)
-}
-
-/// Compares in a time that does not tell where the first difference is.
-pub(super) fn same_bytes(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
 }
 
 #[cfg(test)]

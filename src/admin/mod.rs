@@ -36,6 +36,7 @@ mod state;
 mod stream;
 mod strict;
 mod texts;
+mod token;
 mod upstreams;
 mod uptime;
 mod words;

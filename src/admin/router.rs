@@ -47,16 +47,7 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(upstreams::list))
         .routes(routes!(upstreams::show))
         .routes(routes!(upstreams::fail_over))
-        .routes(routes!(incidents::list))
-        .routes(routes!(incidents::show))
-        .routes(routes!(incidents::ack))
-        .routes(routes!(incidents::resolve))
-        .routes(routes!(incidents::note))
-        .routes(routes!(incidents::assign))
-        .routes(routes!(incidents::rate))
-        .routes(routes!(incidents::review))
-        .routes(routes!(incidents::test))
-        .routes(routes!(reports::review))
+        .merge(about_incidents())
         .routes(routes!(reports::sla))
         .routes(routes!(stream::stream))
         .routes(routes!(silences::list, silences::create))
@@ -79,6 +70,20 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(config::show))
         .routes(routes!(config::reload))
         .routes(routes!(audit::audit))
+}
+
+fn about_incidents() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::new()
+        .routes(routes!(incidents::list))
+        .routes(routes!(incidents::show))
+        .routes(routes!(incidents::ack))
+        .routes(routes!(incidents::resolve))
+        .routes(routes!(incidents::note))
+        .routes(routes!(incidents::assign))
+        .routes(routes!(incidents::rate))
+        .routes(routes!(incidents::review))
+        .routes(routes!(incidents::test))
+        .routes(routes!(reports::review))
 }
 
 /// The OpenAPI 3.1 document, as it is served.

@@ -7,5 +7,6 @@ pub mod http;
 pub mod listener;
 pub mod names;
 mod records;
+pub(crate) mod sign;
 pub mod tls;
 mod validity;

@@ -9,9 +9,9 @@ use lettre::message::{Mailbox, MultiPart};
 use super::delivery::{DeliveryError, DeliveryFailure};
 use super::mail_body::{html, text};
 use super::message::{Message, fit, line, wall};
-use super::sign::short;
 use crate::config::channels::Mail;
 use crate::net::http::AGENT;
+use crate::net::sign::short;
 
 /// Characters of a subject: RFC 5322 section 2.1.1 folds longer ones, people do not read them.
 const SUBJECT: usize = 200;

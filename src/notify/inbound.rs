@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::pagerduty::dedup_key;
-use super::sign::is_signed;
+use crate::net::sign::is_signed;
 
 /// A timestamp that is further off is a repetition.
 const WINDOW: u64 = 300;
@@ -159,8 +159,8 @@ fn decoded(text: &[u8]) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::sign::signed;
     use super::*;
+    use crate::net::sign::signed;
 
     const NOW: u64 = 1_795_543_230;
 

@@ -26,7 +26,6 @@ mod mail_body;
 mod message;
 mod pagerduty;
 pub mod queue;
-pub(crate) mod sign;
 mod slack;
 mod slack_api;
 mod smtp;

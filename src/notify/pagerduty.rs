@@ -6,9 +6,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
 use super::message::{Message, MessageKind, Severity, fit, line, plain, stamp};
-use super::sign::short;
 use super::web::Post;
 use crate::config::channels::WebUrl;
+use crate::net::sign::short;
 use crate::reliability::brief::{Part, Section};
 
 /// Longest `dedup_key`, in characters (Events API v2).

@@ -13,9 +13,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::message::{Message, stamp};
-use super::sign::signature;
 use super::web::Post;
 use crate::config::channels::WebUrl;
+use crate::net::sign::signature;
 use crate::reliability::brief::Section;
 
 /// The body. Fields may be added; what is here keeps its name and meaning.

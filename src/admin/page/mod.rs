@@ -7,19 +7,17 @@ mod overview;
 mod session;
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use axum::Router;
 use axum::extract::{Form, Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header, request};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
 use super::dashboard::Dashboard;
-use super::{Admin, dependencies, error, guard};
-use crate::notify::sign;
+use super::{Admin, dependencies, error, token};
+use crate::net::sign;
 use crate::report::html;
 use crate::runtime::clock;
 
@@ -88,9 +86,9 @@ fn shell(admin: &Admin, status: StatusCode, main: &str, asked: &str) -> Response
 /// The page: the overview, or where a token is asked for and this browser has not logged in, the form for it.
 pub(super) fn page(admin: &Admin, headers: &HeaderMap) -> Response {
     let world = admin.registry.snapshot();
-    if let Some(token) = &world.config.admin.token
-        && !holds(headers, admin.listen.port(), token, SystemTime::now())
-        && !guard::bears(headers, token)
+    if let Some(wanted) = &world.config.admin.token
+        && !holds(headers, admin.listen.port(), wanted, clock::now().wall)
+        && !token::bears(headers, wanted)
     {
         return shell(admin, StatusCode::OK, &overview::form(""), "yes");
     }
@@ -135,12 +133,12 @@ struct Login {
 
 async fn login(State(admin): State<Arc<Admin>>, Form(said): Form<Login>) -> Response {
     let world = admin.registry.snapshot();
-    let Some(token) = &world.config.admin.token else { return Redirect::to("/").into_response() };
-    if !guard::same_bytes(said.token.trim().as_bytes(), token.expose_secret().as_bytes()) {
+    let Some(wanted) = &world.config.admin.token else { return Redirect::to("/").into_response() };
+    if !token::is_it(said.token.trim(), wanted) {
         let form = overview::form("That is not the token of admin.token_file.");
         return shell(&admin, StatusCode::UNAUTHORIZED, &form, "yes");
     }
-    with(session::begin(admin.listen.port(), token, SystemTime::now()))
+    with(session::begin(admin.listen.port(), wanted, clock::now().wall))
 }
 
 async fn logout(State(admin): State<Arc<Admin>>) -> Response {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::http::{HeaderMap, HeaderValue, header};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::notify::sign;
+use crate::net::sign;
 
 /// So long a session lasts.
 const LASTS: Duration = Duration::from_secs(12 * 3_600);

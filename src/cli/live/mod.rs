@@ -3,6 +3,7 @@
 //! For people by default; with `--json` the answer of the API as it is. Exit codes: 0 done (and, of `status`, all is well),
 //! 1 done and something is not well, 2 not done.
 
+mod asking;
 mod breaker;
 mod incidents;
 mod outbox;
@@ -14,11 +15,11 @@ mod uptime;
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use clap::Subcommand;
+use serde_json::json;
 
-use super::door::AdminDoor;
 use super::output::{complain, say};
+use asking::LiveArgs;
 
 /// Commands about a running sidecar.
 #[derive(Clone, Debug, Subcommand)]
@@ -54,68 +55,6 @@ pub(super) enum LiveCommand {
     Uptime(LiveArgs),
     /// Have a running sidecar read its config file again. Exit code 2: it was refused, and the one before is in force.
     Reload(LiveArgs),
-}
-
-/// Whom to ask, and how to tell the answer.
-#[derive(Clone, Debug, Args)]
-pub(super) struct LiveArgs {
-    /// Print the answer of the API as it is.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    door: AdminDoor,
-}
-
-/// Who gives an order, and why.
-#[derive(Clone, Debug, Args)]
-pub(super) struct OrderArgs {
-    /// Why; shown to everybody and kept in the audit log.
-    #[arg(long)]
-    reason: Option<String>,
-    /// Who orders it. Default: $USER.
-    #[arg(long)]
-    actor: Option<String>,
-    #[command(flatten)]
-    live: LiveArgs,
-}
-
-impl LiveArgs {
-    /// Looks, and tells what was found, unless the answer is wanted as it is.
-    fn look(&self, path: &str, tell: impl FnOnce(&Value) -> ExitCode) -> Result<ExitCode, String> {
-        let (answer, body) = self.door.asked("GET", path, "")?;
-        if self.json {
-            say(&body);
-            return Ok(ExitCode::SUCCESS);
-        }
-        Ok(tell(&answer))
-    }
-}
-
-impl OrderArgs {
-    /// Gives an order; `more` beside the actor and the reason. Fields that are null are not sent.
-    fn order(&self, path: &str, more: Value, done: &str) -> Result<ExitCode, String> {
-        let actor = self.actor.clone().or_else(|| std::env::var("USER").ok());
-        let mut order = json!({ "actor": actor, "reason": self.reason });
-        if let (Some(order), Value::Object(more)) = (order.as_object_mut(), more) {
-            order.extend(more);
-            order.retain(|_, value| !value.is_null());
-        }
-        let (answer, body) = self.live.door.asked("POST", path, &order.to_string())?;
-        if self.live.json {
-            say(&body);
-        } else {
-            let audit = answer["audit_id"].as_str().map_or_else(String::new, |id| format!(" (audit {id})"));
-            say(&format!("{done}{audit}"));
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// A name in a path: what would lead elsewhere is refused.
-fn named(name: &str) -> Result<&str, String> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    let fine = !name.is_empty() && name.bytes().all(plain) && !name.contains("..");
-    fine.then_some(name).ok_or_else(|| format!("{name:?} is no name; letters, digits, _, - and . make one"))
 }
 
 /// Does it.

@@ -6,8 +6,8 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::super::output::say;
+use super::asking::{LiveArgs, OrderArgs, named};
 use super::table::{list, table, text};
-use super::{LiveArgs, OrderArgs, named};
 
 /// Looks and orders.
 #[derive(Clone, Debug, Subcommand)]

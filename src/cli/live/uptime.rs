@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::super::output::say;
-use super::LiveArgs;
+use super::asking::LiveArgs;
 use super::table::{list, percent, table, text};
 
 pub(super) fn uptime(args: &LiveArgs) -> Result<ExitCode, String> {

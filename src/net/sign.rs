@@ -7,7 +7,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// HMAC-SHA256 (RFC 2104) over `timestamp`, a dot and `body`, in hex.
-pub(super) fn signature(secret: &str, timestamp: u64, body: &[u8]) -> String {
+pub(crate) fn signature(secret: &str, timestamp: u64, body: &[u8]) -> String {
     signed(secret, &[timestamp.to_string().as_bytes(), b".", body])
 }
 
