@@ -1,5 +1,5 @@
 //! Actions by Kubernetes, against an API server of the tests' own: method, path, media type, identity and body as its reference
-//! states them (Kubernetes API reference, "Deployment v1 apps", "Scale v1 autoscaling", "HorizontalPodAutoscaler v2").
+//! states them (Kubernetes API reference, "Deployment v1 apps", "Scale v1 autoscaling", "HorizontalPodAutoscaler v1 autoscaling").
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -72,7 +72,7 @@ const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/api";
 const SCALE: &str = "/apis/apps/v1/namespaces/shop/deployments/api/scale";
 const REPLICA_SETS: &str = "/apis/apps/v1/namespaces/shop/replicasets?labelSelector=app%3Dapi";
 pub const REVISION: &str = "deployment.kubernetes.io/revision";
-const AUTOSCALERS: &str = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers";
+const AUTOSCALERS: &str = "/apis/autoscaling/v1/namespaces/shop/horizontalpodautoscalers";
 
 fn answered(shared: &mut Shared, seen: &Seen) -> (u16, &'static str, Value) {
     let refused = |status, message: &str| (status, "", json!({"kind": "Status", "message": message}));

@@ -46,8 +46,9 @@ impl Autoscaler {
 }
 
 impl Api<'_> {
+    /// The first version of the API: each server has it (the second came with 1.23), and what it has no fields for stays as it is.
     fn autoscalers(&self) -> String {
-        format!("/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers", self.config.namespace)
+        format!("/apis/autoscaling/v1/namespaces/{}/horizontalpodautoscalers", self.config.namespace)
     }
 
     /// The autoscaler that owns the Deployment.

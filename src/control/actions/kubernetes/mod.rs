@@ -295,32 +295,51 @@ fn failed(why: String) -> Trouble {
 mod tests {
     use super::*;
 
-    /// The role file's rules, in their order: group, resource, verbs.
-    fn rules(text: &str) -> Vec<(String, String, Vec<String>)> {
-        let list = |line: &str| -> Vec<String> {
-            let inner = line.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
-            let inner = inner.map_or("", |(inner, _)| inner);
-            inner.split(',').map(|word| word.trim().trim_matches('"').to_owned()).collect()
+    /// A rule of the role file: group, resource, verbs, and the names that it is for.
+    type Rule = (String, String, Vec<String>, Vec<String>);
+
+    fn shipped_role() -> Vec<Rule> {
+        let list = |rule: &str, key: &str| -> Vec<String> {
+            let line = rule.lines().find_map(|line| line.trim().strip_prefix(key));
+            let inner = line.and_then(|line| line.split_once('[')?.1.split_once(']')).map(|(inner, _)| inner);
+            let words = inner.into_iter().flat_map(|inner| inner.split(','));
+            words.map(|word| word.trim().trim_matches('"').to_owned()).collect()
         };
-        let of = |key: &str| -> Vec<Vec<String>> {
-            text.lines()
-                .filter(|line| line.trim_start_matches([' ', '-']).starts_with(key))
-                .map(list)
-                .collect()
+        let of = |rule: &str| {
+            let [groups, resources] = ["apiGroups:", "resources:"].map(|key| list(rule, key).join(","));
+            (groups, resources, list(rule, "verbs:"), list(rule, "resourceNames:"))
         };
-        let groups = of("apiGroups:").into_iter().zip(of("resources:")).zip(of("verbs:"));
-        groups.map(|((groups, resources), verbs)| (groups.join(","), resources.join(","), verbs)).collect()
+        let file = shipped("role.yaml");
+        let role = file.split("\n---").next().expect("it is first");
+        role.split("\n  - ").skip(1).map(of).collect()
+    }
+
+    fn shipped(name: &str) -> String {
+        let file = format!("{}/deploy/kubernetes/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(file).expect("it is shipped")
     }
 
     #[test]
     fn the_shipped_role_allows_exactly_what_the_actions_need() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/kubernetes/role.yaml");
-        let text = std::fs::read_to_string(file).expect("it is shipped");
-        let role = text.split("\n---").next().expect("the role is first");
-        let needed = [&DEPLOYMENTS, &REPLICA_SETS, &SCALE, &AUTOSCALERS].map(|one| {
-            let verbs: Vec<String> = one.verbs.iter().map(|verb| (*verb).to_owned()).collect();
-            (one.group.to_owned(), one.name.to_owned(), verbs)
-        });
-        assert_eq!(rules(role), needed);
+        let rules = shipped_role();
+        let needed = [&DEPLOYMENTS, &REPLICA_SETS, &SCALE, &AUTOSCALERS];
+        for one in needed {
+            let of = rules.iter().filter(|rule| (rule.0.as_str(), rule.1.as_str()) == (one.group, one.name));
+            let verbs: Vec<&String> = of.flat_map(|rule| &rule.2).collect();
+            assert_eq!(verbs, one.verbs, "{}", one.name);
+        }
+        let verbs = |one: &Resource| one.verbs.len();
+        let all: usize = rules.iter().map(|rule| rule.2.len()).sum();
+        assert_eq!(all, needed.map(verbs).iter().sum::<usize>(), "and nothing else: {rules:?}");
+    }
+
+    /// A list has no name in it; everything else is of the backend's own.
+    #[test]
+    fn the_shipped_role_is_of_the_shipped_deployment_alone() {
+        assert!(shipped("deployment.yaml").contains("\n  name: bookedbarber\n"));
+        for (_, resource, verbs, names) in shipped_role() {
+            let own: &[&str] = if verbs == ["list"] { &[] } else { &["bookedbarber"] };
+            assert_eq!(names, own, "{verbs:?} {resource}");
+        }
     }
 }
