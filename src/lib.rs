@@ -30,6 +30,7 @@
 //! | a config key | its concept's file under [`config`], then `config/reference.toml` and `strop schema > config/schema.json` |
 //! | a metric | the number where it comes about, in [`telemetry`]; its family in `telemetry::metrics`, those of upstreams in `telemetry::dependencies` |
 //! | an admin endpoint | `admin::router`, its handler beside its neighbours in [`admin`], closed sets in `admin::words` |
+//! | what a browser is shown | `admin::page`, its files in `assets/`; a terminal: `cli::live`. Both read the API and decide nothing |
 //! | an order that somebody gives | the same, and `admin::texts` for its longest texts; of an incident: `Command` in [`reliability::engine`] |
 //! | what the client sees on failure | [`proxy::reply`]; where a route has a fallback, [`degrade::canned`]; kept answers, [`degrade::stale`] |
 //! | which requests are too many | [`reliability::concurrency`] (behind the ingress), [`reliability::throttle`] (for an upstream), [`reliability::rate_limit`] (of a client); held in [`upstream::load`], [`upstream::throttle`], [`upstream::rates`] |

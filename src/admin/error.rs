@@ -129,7 +129,7 @@ pub(super) fn uniform(answer: Response, path: &str) -> Response {
     let is_error = status.is_client_error() || status.is_server_error();
     let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let is_ours = kind.is_some_and(|kind| kind.starts_with("application/") || kind.starts_with("text/html"));
-    if !is_error || is_ours || path == "/readyz" {
+    if !is_error || is_ours || matches!(path, "/readyz" | "/-/ready") {
         return answer;
     }
     let hint = "GET /api/v2/sre/openapi.json says what each route takes";

@@ -13,7 +13,7 @@ use crate::message::host;
 use crate::runtime::clock;
 
 /// Paths that answer without a token: kubelet's probes cannot send one.
-pub(super) const PROBES: [&str; 3] = ["/healthz", "/readyz", "/livez"];
+pub(super) const PROBES: [&str; 5] = ["/healthz", "/readyz", "/livez", "/-/healthy", "/-/ready"];
 
 /// Why a request is not answered; its body is not looked at.
 pub(super) fn refusal(admin: &Admin, request: &Parts) -> Option<ApiError> {

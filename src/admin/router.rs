@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -138,7 +138,7 @@ fn make_router(admin: &Arc<Admin>) -> Router {
     let document = openapi();
     let parameters = Arc::new(strict::KnownParameters::of(&document));
     let sre = sre.layer(axum::middleware::from_fn_with_state(parameters, strict::only_known));
-    let index = Bytes::from(index(&document).to_string());
+    let (help, index) = (Bytes::from(help(&document)), Bytes::from(index(&document).to_string()));
     let document = Bytes::from(serde_json::to_string_pretty(&finished(document)).unwrap_or_default());
     let json = |body: Bytes| ([(header::CONTENT_TYPE, "application/json")], body);
     Router::new()
@@ -149,6 +149,11 @@ fn make_router(admin: &Arc<Admin>) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/livez", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        // As Prometheus and its kin name them.
+        .route("/-/healthy", get(health::healthz))
+        .route("/-/ready", get(health::readyz))
+        .route("/-/reload", post(config::reload))
+        .route("/help", get(async move || ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], help)))
         .route("/", get(async move |admin, headers| front(admin, headers, index)))
         .merge(page::routes())
         .fallback(error::not_found)
@@ -159,6 +164,28 @@ fn make_router(admin: &Arc<Admin>) -> Router {
 fn index(document: &utoipa::openapi::OpenApi) -> serde_json::Value {
     let paths: Vec<&String> = document.paths.paths.keys().collect();
     serde_json::json!({ "product": "strop", "version": env!("CARGO_PKG_VERSION"), "paths": paths })
+}
+
+/// A line for each operation, for people at a terminal.
+fn help(document: &utoipa::openapi::OpenApi) -> String {
+    let others = [
+        ("GET", "/", "The page for browsers; for others all paths."),
+        ("GET", "/metrics", "For Prometheus; OpenMetrics by Accept."),
+        ("GET", "/livez", "Alive; also /healthz and /-/healthy."),
+        ("GET", "/readyz", "May traffic come? Also /-/ready."),
+        ("POST", "/-/reload", "As /api/v2/sre/config/reload."),
+        ("GET", "/api/v2/sre/openapi.json", "All that follows, for machines."),
+    ];
+    let mut lines: Vec<String> =
+        others.iter().map(|(method, path, what)| format!("{method:<6} {path:<50} {what}")).collect();
+    for (path, item) in &document.paths.paths {
+        for (method, operation) in [("GET", &item.get), ("POST", &item.post), ("DELETE", &item.delete)] {
+            let Some(operation) = operation else { continue };
+            let what = operation.summary.as_deref().unwrap_or_default();
+            lines.push(format!("{method:<6} {path:<50} {what}"));
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 /// The page for browsers, the index for others.

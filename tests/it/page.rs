@@ -66,6 +66,35 @@ fn a_browser_gets_the_page_and_whoever_else_asks_the_index() {
 }
 
 #[test]
+fn what_others_are_used_to_is_there_too() {
+    let (backend, dir) = (Upstream::start(status(200)), tempfile::tempdir().expect("a directory"));
+    let proxy = guarded(&backend, &dir);
+    for path in ["/-/healthy", "/-/ready"] {
+        eventually("probes need no token", || proxy.admin_get(path).status == 200);
+    }
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    let help = browser(&proxy, "/help", &bearer).text();
+    let told = |line: &str| help.lines().any(|one| one.split_whitespace().take(2).eq(line.split(' ')));
+    for line in
+        ["GET /api/v2/sre/incidents", "POST /api/v2/sre/drills", "DELETE /api/v2/sre/drills", "GET /metrics"]
+    {
+        assert!(told(line), "{line} is missing:\n{help}");
+    }
+    assert!(
+        help.lines().all(|line| line.split_whitespace().count() > 3),
+        "each says what it is for:\n{help}"
+    );
+    assert_eq!(browser(&proxy, "/help", "").status, 401);
+    let reload = |fields: &str| {
+        let head = format!(
+            "POST /-/reload HTTP/1.1\r\nHost: localhost\r\n{fields}Connection: close\r\nContent-Length: 0\r\n\r\n"
+        );
+        ask_http1(proxy.admin(), &head).status
+    };
+    assert_eq!((reload(""), reload(&bearer)), (401, 200));
+}
+
+#[test]
 fn files_are_sent_once_and_no_other_than_those_of_the_page() {
     let backend = Upstream::start(status(200));
     let proxy = ingress_to(backend.address, "");
