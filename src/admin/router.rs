@@ -181,7 +181,7 @@ fn help(document: &utoipa::openapi::OpenApi) -> String {
     for (path, item) in &document.paths.paths {
         for (method, operation) in [("GET", &item.get), ("POST", &item.post), ("DELETE", &item.delete)] {
             let Some(operation) = operation else { continue };
-            let what = operation.summary.as_deref().unwrap_or_default();
+            let what = operation.summary.as_deref().unwrap_or_default().replace('\n', " ");
             lines.push(format!("{method:<6} {path:<50} {what}"));
         }
     }
