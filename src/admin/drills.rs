@@ -17,7 +17,7 @@ use super::error::ApiError;
 use super::observed::{Observed, Provenance};
 use super::reports::ReportFormat;
 use super::request::{self, Parameters, bad};
-use crate::control::{DrillEndOrder, DrillReply, DrillStart};
+use crate::control::{DrillEndOrder, DrillReply, DrillScheduleView, DrillStart};
 use crate::reliability::drill::{
     DETECT_WITHIN, Drill, DrillCalls, DrillOrder, DrillReach, DrillRefused, Fault, PaymentsAtRisk,
     RECOVER_WITHIN,
@@ -149,11 +149,32 @@ pub(super) struct DrillView {
     called: Vec<String>,
 }
 
+/// The drill of each month.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DrillScheduleShown {
+    /// When, such as "first tuesday at 10:00 Europe/Berlin".
+    when: String,
+    upstream: String,
+    fault: &'static str,
+    /// The share of requests that are to be hit, 0 to 1.
+    share: f64,
+    /// How long the fault is injected.
+    duration_seconds: f64,
+    /// When it begins next, RFC 3339; up to an hour ago: it is due and has not begun yet.
+    next: Option<String>,
+    /// When one that was due was last seen not to begin, since the start of this process; null: never.
+    last_refused: Option<String>,
+    /// Why it did not.
+    last_refusal: Option<String>,
+}
+
 /// Drills at hand.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct DrillList {
     /// Drills may be ordered: `drill.mode` is on.
     enabled: bool,
+    /// The drill that begins by itself once a month, as `drill.schedule` says; null: none does.
+    schedule: Option<DrillScheduleShown>,
     /// The youngest first; of those that are over the last twenty of this process.
     drills: Vec<DrillView>,
 }
@@ -167,6 +188,22 @@ pub(super) struct DrillChanged {
     audit_id: String,
     /// That record is on disk. False: the store is off or away, and memory holds it.
     stored: bool,
+}
+
+impl DrillScheduleShown {
+    fn of(view: &DrillScheduleView) -> Self {
+        let (plan, missed) = (&view.schedule.plan, view.missed.as_ref());
+        Self {
+            when: plan.when.to_string(),
+            upstream: plan.order.upstream.to_string(),
+            fault: plan.order.fault.label(),
+            share: plan.order.share.ratio(),
+            duration_seconds: plan.order.lasts.as_secs_f64(),
+            next: view.next.map(when),
+            last_refused: missed.map(|missed| when(missed.at)),
+            last_refusal: missed.map(|missed| missed.why.to_string()),
+        }
+    }
 }
 
 impl DrillView {
@@ -229,23 +266,20 @@ fn read<T: Written>(field: &str, text: Option<&str>) -> Result<T, ApiError> {
     T::read(text).ok_or_else(|| bad(format!("{field} {text:?} is none; expected {}", T::LIKE)))
 }
 
-/// The longest that a request is held back.
-const LATENCY: Duration = Duration::from_secs(60);
-
 fn fault(said: &DrillRequest) -> Result<Fault, ApiError> {
     let only = |field: &str, with: &str| bad(format!("{field} goes with the fault {with} alone"));
     let named = said.fault.as_deref().ok_or_else(|| bad(format!("fault is missing; {EXAMPLE}")))?;
     match (named, &said.latency, said.status) {
         ("latency", latency, None) => {
             let more: Duration = read("latency", latency.as_deref())?;
-            let within = !more.is_zero() && more <= LATENCY;
+            let within = !more.is_zero() && more <= Fault::LATEST;
             within
                 .then_some(Fault::Latency(more))
                 .ok_or_else(|| bad("latency is not within 1ms and 60s".to_owned()))
         }
         ("error", None, status) => {
-            let status = status.unwrap_or(503);
-            let within = (500..=599).contains(&status);
+            let status = status.unwrap_or(Fault::STATUS);
+            let within = Fault::STATUSES.contains(&status);
             within
                 .then_some(Fault::Error(status))
                 .ok_or_else(|| bad(format!("status {status} is not within 500 to 599")))
@@ -329,7 +363,8 @@ fn unknown(id: &str) -> ApiError {
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<DrillList>> {
     let enabled = admin.registry.snapshot().config.drill.mode == crate::reliability::drill::DrillMode::On;
     let drills = admin.control.drills().iter().map(DrillView::of).collect();
-    Provenance::now().answer(&admin, DrillList { enabled, drills })
+    let schedule = admin.control.drill_schedule(clock::now()).as_ref().map(DrillScheduleShown::of);
+    Provenance::now().answer(&admin, DrillList { enabled, schedule, drills })
 }
 
 /// The report of one drill.

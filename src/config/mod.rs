@@ -47,6 +47,7 @@ pub mod word;
 
 pub use access_log::{AccessLogConfig, AccessSink};
 pub use admin::AdminConfig;
+pub use drill::ScheduledDrill;
 pub use egress::{Egress, Unlisted};
 pub use fallback::Fallback;
 pub use file::ConfigFile;

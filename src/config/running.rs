@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::access_log::AccessLogConfig;
 use super::admin::AdminConfig;
 use super::channels::{Channel, NotifyFile};
+use super::drill::ScheduledDrill;
 use super::egress::Egress;
 use super::file::ConfigFile;
 use super::heartbeat::HeartbeatConfig;
@@ -63,6 +64,8 @@ pub struct Config {
     pub degradation: DegradationPolicy,
     /// Whether faults may be injected by order, and what ends that.
     pub drill: DrillPolicy,
+    /// The drill that begins by itself once a month; `None`: none does.
+    pub drill_schedule: Option<Arc<ScheduledDrill>>,
     /// Bytes of kept answers over all routes.
     pub kept_answers: usize,
     /// One line per request.
@@ -169,6 +172,7 @@ impl ConfigFile {
         let degradation = self.degradation.check(problems.part("degradation"), &routes, &upstreams);
         let kept_answers = self.degradation.kept_answers(problems.part("degradation"));
         let drill = self.drill.check(problems.part("drill"));
+        let drill_schedule = self.drill.schedule(problems.part("drill"), &named);
         let (notify, heartbeat) = (self.channels(problems), self.heartbeat.check(problems.part("heartbeat")));
         let inbound = self.inbound.check(problems.part("inbound"));
         let admin = self.admin.check(problems.part("admin"));
@@ -198,6 +202,7 @@ impl ConfigFile {
             runbooks: Arc::new(runbooks),
             degradation,
             drill,
+            drill_schedule,
             kept_answers,
             access_log: self.access_log.log(),
             store: store?,
