@@ -13,11 +13,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
 use super::contract::moment::when;
+use super::drill_schedule::DrillScheduleShown;
 use super::error::ApiError;
 use super::observed::{Observed, Provenance};
 use super::reports::ReportFormat;
 use super::request::{self, Parameters, bad};
-use crate::control::{DrillEndOrder, DrillReply, DrillScheduleView, DrillStart};
+use crate::control::{DrillEndOrder, DrillReply, DrillStart};
 use crate::reliability::drill::{
     DETECT_WITHIN, Drill, DrillCalls, DrillOrder, DrillReach, DrillRefused, Fault, PaymentsAtRisk,
     RECOVER_WITHIN,
@@ -149,25 +150,6 @@ pub(super) struct DrillView {
     called: Vec<String>,
 }
 
-/// The drill of each month.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct DrillScheduleShown {
-    /// When, such as "first tuesday at 10:00 Europe/Berlin".
-    when: String,
-    upstream: String,
-    fault: &'static str,
-    /// The share of requests that are to be hit, 0 to 1.
-    share: f64,
-    /// How long the fault is injected.
-    duration_seconds: f64,
-    /// When it begins next, RFC 3339; up to an hour ago: it is due and has not begun yet.
-    next: Option<String>,
-    /// When one that was due was last seen not to begin, since the start of this process; null: never.
-    last_refused: Option<String>,
-    /// Why it did not.
-    last_refusal: Option<String>,
-}
-
 /// Drills at hand.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct DrillList {
@@ -188,22 +170,6 @@ pub(super) struct DrillChanged {
     audit_id: String,
     /// That record is on disk. False: the store is off or away, and memory holds it.
     stored: bool,
-}
-
-impl DrillScheduleShown {
-    fn of(view: &DrillScheduleView) -> Self {
-        let (plan, missed) = (&view.schedule.plan, view.missed.as_ref());
-        Self {
-            when: plan.when.to_string(),
-            upstream: plan.order.upstream.to_string(),
-            fault: plan.order.fault.label(),
-            share: plan.order.share.ratio(),
-            duration_seconds: plan.order.lasts.as_secs_f64(),
-            next: view.next.map(when),
-            last_refused: missed.map(|missed| when(missed.at)),
-            last_refusal: missed.map(|missed| missed.why.to_string()),
-        }
-    }
 }
 
 impl DrillView {

@@ -7,6 +7,7 @@ pub mod contract;
 mod degradation;
 mod dependencies;
 mod document;
+mod drill_schedule;
 mod drills;
 mod error;
 mod etag;

@@ -171,8 +171,7 @@ impl ConfigFile {
         let upstreams = self.upstreams(backend, problems);
         let degradation = self.degradation.check(problems.part("degradation"), &routes, &upstreams);
         let kept_answers = self.degradation.kept_answers(problems.part("degradation"));
-        let drill = self.drill.check(problems.part("drill"));
-        let drill_schedule = self.drill.schedule(problems.part("drill"), &named);
+        let (drill, drill_schedule) = self.drills(&named, problems);
         let (notify, heartbeat) = (self.channels(problems), self.heartbeat.check(problems.part("heartbeat")));
         let inbound = self.inbound.check(problems.part("inbound"));
         let admin = self.admin.check(problems.part("admin"));
@@ -184,7 +183,6 @@ impl ConfigFile {
         let recovery = self.recovery.check(&self.plans, (&named, &self.backed()), kubernetes, problems);
         let runbooks = self.runbooks.check(problems.part("runbooks"));
         self.access_log.check(problems.part("access_log"));
-        listeners::check(&self, problems);
         self.together(problems);
         problems.is_clean().then_some(())?;
         Some(Config {
@@ -234,6 +232,15 @@ impl ConfigFile {
         engine::check(&tables, latency, routes, problems)
     }
 
+    fn drills(
+        &self,
+        upstreams: &[&str],
+        problems: &mut Collector<'_>,
+    ) -> (DrillPolicy, Option<Arc<ScheduledDrill>>) {
+        let policy = self.drill.check(problems.part("drill"));
+        (policy, self.drill.schedule(problems.part("drill"), upstreams))
+    }
+
     fn channels(&self, problems: &mut Collector<'_>) -> Vec<Option<Channel>> {
         let one = |(name, written): (&String, &NotifyFile)| {
             written.check(problems.part(format!("notify.{name}")), name)
@@ -258,6 +265,7 @@ impl ConfigFile {
 
     /// What does not go together.
     fn together(&self, problems: &mut Collector<'_>) {
+        listeners::check(self, problems);
         self.hosts(problems);
         self.keys(problems);
         self.queues(problems);

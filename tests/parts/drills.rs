@@ -188,7 +188,8 @@ fn the_readmes_drill_of_each_month_can_run() {
     assert_eq!(plan.when.to_string(), "first tuesday at 10:00 Europe/Berlin");
     assert_eq!((&*plan.order.upstream, plan.order.fault), ("sendgrid", Fault::Error(Fault::STATUS)));
     assert_eq!((plan.order.share, plan.order.lasts), (Percent::of(20), Duration::from_secs(300)));
-    assert_eq!(strop::config::advice::of(&config), []);
+    let advice = strop::config::advice::of(&config);
+    assert!(advice.iter().all(|advice| !advice.at.starts_with("drill")), "{advice:?}");
     // What the comment names as other days is read as well.
     for day in ["last friday", "day 15"] {
         assert!(written.contains(&format!("\"{day}\"")), "{written}");
