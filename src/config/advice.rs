@@ -476,10 +476,9 @@ timeouts = { first_byte = "10s" }
                 "the one on the day 15 at 10:00 UTC is refused each time; write drill.mode = \"on\"",
             ),
             (
-                format!(
-                    "[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n[drill]\nmode = \"on\"\n\
-                     [drill.schedule]\non = \"day 15\"\nat = \"10:00\"\nupstream = \"stripe\"\n"
-                ),
+                "[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n[drill]\nmode = \"on\"\n\
+                 [drill.schedule]\non = \"day 15\"\nat = \"10:00\"\nupstream = \"stripe\"\n"
+                    .to_owned(),
                 "drill.schedule.payments",
                 "stripe takes payments",
             ),
