@@ -11,6 +11,7 @@ mod heads;
 mod hpack;
 mod naive;
 mod round;
+mod runbooks;
 mod texts;
 
 use std::sync::OnceLock;
@@ -31,6 +32,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("h2_client", frames::client),
     ("retry_after", texts::retry_after),
     ("config", texts::config),
+    ("runbook", runbooks::runbook),
 ];
 
 fn chosen() -> Target {

@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
 use super::contract::moment::when;
+use super::drill_schedule::DrillScheduleShown;
 use super::error::ApiError;
 use super::observed::{Observed, Provenance};
 use super::reports::ReportFormat;
@@ -154,6 +155,8 @@ pub(super) struct DrillView {
 pub(super) struct DrillList {
     /// Drills may be ordered: `drill.mode` is on.
     enabled: bool,
+    /// The drill that begins by itself once a month, as `drill.schedule` says; null: none does.
+    schedule: Option<DrillScheduleShown>,
     /// The youngest first; of those that are over the last twenty of this process.
     drills: Vec<DrillView>,
 }
@@ -229,23 +232,20 @@ fn read<T: Written>(field: &str, text: Option<&str>) -> Result<T, ApiError> {
     T::read(text).ok_or_else(|| bad(format!("{field} {text:?} is none; expected {}", T::LIKE)))
 }
 
-/// The longest that a request is held back.
-const LATENCY: Duration = Duration::from_secs(60);
-
 fn fault(said: &DrillRequest) -> Result<Fault, ApiError> {
     let only = |field: &str, with: &str| bad(format!("{field} goes with the fault {with} alone"));
     let named = said.fault.as_deref().ok_or_else(|| bad(format!("fault is missing; {EXAMPLE}")))?;
     match (named, &said.latency, said.status) {
         ("latency", latency, None) => {
             let more: Duration = read("latency", latency.as_deref())?;
-            let within = !more.is_zero() && more <= LATENCY;
+            let within = !more.is_zero() && more <= Fault::LATEST;
             within
                 .then_some(Fault::Latency(more))
                 .ok_or_else(|| bad("latency is not within 1ms and 60s".to_owned()))
         }
         ("error", None, status) => {
-            let status = status.unwrap_or(503);
-            let within = (500..=599).contains(&status);
+            let status = status.unwrap_or(Fault::STATUS);
+            let within = Fault::STATUSES.contains(&status);
             within
                 .then_some(Fault::Error(status))
                 .ok_or_else(|| bad(format!("status {status} is not within 500 to 599")))
@@ -329,7 +329,8 @@ fn unknown(id: &str) -> ApiError {
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<DrillList>> {
     let enabled = admin.registry.snapshot().config.drill.mode == crate::reliability::drill::DrillMode::On;
     let drills = admin.control.drills().iter().map(DrillView::of).collect();
-    Provenance::now().answer(&admin, DrillList { enabled, drills })
+    let schedule = admin.control.drill_schedule(clock::now()).as_ref().map(DrillScheduleShown::of);
+    Provenance::now().answer(&admin, DrillList { enabled, schedule, drills })
 }
 
 /// The report of one drill.

@@ -8,6 +8,7 @@ mod dashboard;
 mod degradation;
 mod dependencies;
 mod document;
+mod drill_schedule;
 mod drills;
 mod error;
 mod etag;

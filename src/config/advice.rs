@@ -6,10 +6,12 @@
 //! The idea is Shopify's (<https://shopify.engineering/circuit-breaker-misconfigured>): a slightly misconfigured
 //! breaker protects no better than none.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Config, Timeouts, UpstreamConfig, presets};
+use super::{Config, Route, Timeouts, UpstreamConfig, presets};
 use crate::reliability::breaker::Mode;
+use crate::reliability::drill::{DrillMode, PaymentsAtRisk};
 use crate::reliability::retry::RetryPolicy;
 use crate::units::Written as _;
 
@@ -51,6 +53,7 @@ pub fn of(config: &Config) -> Vec<Advice> {
         all.extend(layers(config, upstream));
         all.extend(tries(&format!("upstreams.{}", upstream.name), upstream.timeouts, &upstream.retry));
         all.extend(checks(upstream));
+        all.extend(keys(upstream));
     }
     for route in config.routes.iter().filter(|route| route.timeouts != Timeouts::default()) {
         if let Some(upstream) = config.upstreams.iter().find(|upstream| upstream.name == route.upstream) {
@@ -59,7 +62,62 @@ pub fn of(config: &Config) -> Vec<Advice> {
             all.extend(own.filter(|_| tries("", upstream.timeouts, &upstream.retry).is_none()));
         }
     }
+    all.extend(config.routes.iter().filter_map(|route| keys_of(config, route)));
+    all.extend(monthly(config));
     all
+}
+
+/// Does nothing there send a write again by its key?
+fn repeats_no_key(upstream: &UpstreamConfig) -> bool {
+    !upstream.retry.idempotent && upstream.outbox.is_none()
+}
+
+const NO_REPEAT: &str =
+    "writes are given a key, and nothing is repeated by it while retry.idempotent is off; write";
+
+/// Keys that are given to all writes, and by which none is repeated.
+fn keys(upstream: &UpstreamConfig) -> Option<Advice> {
+    let injects = upstream.keys.as_ref().is_some_and(|keys| keys.inject);
+    (injects && repeats_no_key(upstream)).then(|| Advice {
+        at: key(upstream, "idempotency.inject"),
+        says: format!("{NO_REPEAT} retry.idempotent = true, or leave inject out"),
+    })
+}
+
+/// The same of one route.
+fn keys_of(config: &Config, route: &Route) -> Option<Advice> {
+    let upstream = config.upstreams.iter().find(|upstream| upstream.name == route.upstream)?;
+    (route.inject_key == Some(true) && repeats_no_key(upstream)).then(|| Advice {
+        at: format!("routes.{}.inject_key", route.name),
+        says: format!(
+            "{NO_REPEAT} upstreams.{}.retry.idempotent = true, or leave inject_key out",
+            upstream.name
+        ),
+    })
+}
+
+/// A drill of each month whose order is refused each time.
+fn monthly(config: &Config) -> Option<Advice> {
+    let plan = &config.drill_schedule.as_ref()?.plan;
+    let told = |at: &str, says: String| Some(Advice { at: at.to_owned(), says });
+    if config.drill.mode == DrillMode::Off {
+        let says = format!(
+            "drills are off, so the one on the {} is refused each time; write drill.mode = \"on\"",
+            plan.when
+        );
+        return told("drill.schedule", says);
+    }
+    let pays = |upstream: &&Arc<UpstreamConfig>| upstream.name.as_str() == &*plan.order.upstream;
+    let pays = config.upstreams.iter().find(pays).is_some_and(|upstream| upstream.takes_payments());
+    if pays && plan.payments == PaymentsAtRisk::Yes {
+        let says = format!(
+            "{} takes payments, so the drill is refused each time; write payments = true if its breaker may refuse them \
+             meanwhile, or another upstream",
+            plan.order.upstream
+        );
+        return told("drill.schedule.payments", says);
+    }
+    None
 }
 
 /// Does its breaker refuse anything?
@@ -397,6 +455,33 @@ timeouts = { first_byte = "10s" }
                 "upstreams.backend.health.interval",
                 "after up to 1m8s: 1m + 2 × 1s + 3 × 2s",
             ),
+            (
+                format!("{VENDOR}idempotency = {{ header = \"Idempotency-Key\", inject = true }}\n"),
+                "upstreams.vendor.idempotency.inject",
+                "while retry.idempotent is off; write retry.idempotent = true, or leave inject out",
+            ),
+            (
+                format!(
+                    "{BACKEND}idempotency = {{ header = \"Idempotency-Key\" }}\n\
+                     [[routes]]\npath = \"/a\"\ninject_key = true\n"
+                ),
+                "routes.a.inject_key",
+                "write upstreams.backend.retry.idempotent = true, or leave inject_key out",
+            ),
+            (
+                format!(
+                    "{BACKEND}[drill.schedule]\non = \"day 15\"\nat = \"10:00\"\nupstream = \"backend\"\n"
+                ),
+                "drill.schedule",
+                "the one on the day 15 at 10:00 UTC is refused each time; write drill.mode = \"on\"",
+            ),
+            (
+                "[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n[drill]\nmode = \"on\"\n\
+                 [drill.schedule]\non = \"day 15\"\nat = \"10:00\"\nupstream = \"stripe\"\n"
+                    .to_owned(),
+                "drill.schedule.payments",
+                "stripe takes payments",
+            ),
         ] {
             let told = of_text(&text);
             assert!(told.iter().any(|(key, said)| key == at && said.contains(says)), "{text}\n{told:#?}");
@@ -419,6 +504,16 @@ timeouts = { first_byte = "10s" }
                 "{BACKEND}timeouts = {{ per_try = \"10s\", total = \"20s\" }}\nretry = {{ attempts = 3 }}\n"
             ),
             format!("{BACKEND}health = {{ path = \"/healthz\" }}\n"),
+            format!(
+                "{BACKEND}retry = {{ idempotent = true }}\nidempotency = {{ header = \"Idempotency-Key\", inject = true }}\n\
+                 [[routes]]\npath = \"/a\"\ninject_key = true\n"
+            ),
+            format!(
+                "{BACKEND}idempotency = {{ header = \"Idempotency-Key\" }}\n[[routes]]\npath = \"/a\"\ninject_key = false\n"
+            ),
+            format!(
+                "{BACKEND}[drill]\nmode = \"on\"\n[drill.schedule]\non = \"last friday\"\nat = \"10:00\"\nupstream = \"backend\"\n"
+            ),
             ["stripe", "twilio", "google_calendar"].iter().fold("[egress]\n".to_owned(), |text, name| {
                 format!("{text}[upstreams.{name}]\npreset = \"{name}\"\n")
             }),

@@ -47,6 +47,7 @@ pub mod word;
 
 pub use access_log::{AccessLogConfig, AccessSink};
 pub use admin::AdminConfig;
+pub use drill::ScheduledDrill;
 pub use egress::{Egress, Unlisted};
 pub use fallback::Fallback;
 pub use file::ConfigFile;
@@ -61,7 +62,7 @@ pub use outbox::OutboxConfig;
 pub use process::ProcessConfig;
 pub use recovery::RecoveryConfig;
 pub use routes::{DEFAULT_ROUTE, Route, RoutePath, egress_route, other_route, sre_api};
-pub use runbooks::RunbooksConfig;
+pub use runbooks::{RunbooksConfig, runbook};
 pub use running::Config;
 pub use stale::StalePolicy;
 pub use store::{Retention, StoreAt, StoreBackup, StoreConfig};

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::access_log::AccessLogConfig;
 use super::admin::AdminConfig;
 use super::channels::{Channel, NotifyFile};
+use super::drill::ScheduledDrill;
 use super::egress::Egress;
 use super::file::ConfigFile;
 use super::heartbeat::HeartbeatConfig;
@@ -63,6 +64,8 @@ pub struct Config {
     pub degradation: DegradationPolicy,
     /// Whether faults may be injected by order, and what ends that.
     pub drill: DrillPolicy,
+    /// The drill that begins by itself once a month; `None`: none does.
+    pub drill_schedule: Option<Arc<ScheduledDrill>>,
     /// Bytes of kept answers over all routes.
     pub kept_answers: usize,
     /// One line per request.
@@ -168,7 +171,7 @@ impl ConfigFile {
         let upstreams = self.upstreams(backend, problems);
         let degradation = self.degradation.check(problems.part("degradation"), &routes, &upstreams);
         let kept_answers = self.degradation.kept_answers(problems.part("degradation"));
-        let drill = self.drill.check(problems.part("drill"));
+        let (drill, drill_schedule) = self.drills(&named, problems);
         let (notify, heartbeat) = (self.channels(problems), self.heartbeat.check(problems.part("heartbeat")));
         let inbound = self.inbound.check(problems.part("inbound"));
         let admin = self.admin.check(problems.part("admin"));
@@ -180,7 +183,6 @@ impl ConfigFile {
         let recovery = self.recovery.check(&self.plans, (&named, &self.backed()), kubernetes, problems);
         let runbooks = self.runbooks.check(problems.part("runbooks"));
         self.access_log.check(problems.part("access_log"));
-        listeners::check(&self, problems);
         self.together(problems);
         problems.is_clean().then_some(())?;
         Some(Config {
@@ -198,6 +200,7 @@ impl ConfigFile {
             runbooks: Arc::new(runbooks),
             degradation,
             drill,
+            drill_schedule,
             kept_answers,
             access_log: self.access_log.log(),
             store: store?,
@@ -229,6 +232,15 @@ impl ConfigFile {
         engine::check(&tables, latency, routes, problems)
     }
 
+    fn drills(
+        &self,
+        upstreams: &[&str],
+        problems: &mut Collector<'_>,
+    ) -> (DrillPolicy, Option<Arc<ScheduledDrill>>) {
+        let policy = self.drill.check(problems.part("drill"));
+        (policy, self.drill.schedule(problems.part("drill"), upstreams))
+    }
+
     fn channels(&self, problems: &mut Collector<'_>) -> Vec<Option<Channel>> {
         let one = |(name, written): (&String, &NotifyFile)| {
             written.check(problems.part(format!("notify.{name}")), name)
@@ -253,6 +265,7 @@ impl ConfigFile {
 
     /// What does not go together.
     fn together(&self, problems: &mut Collector<'_>) {
+        listeners::check(self, problems);
         self.hosts(problems);
         self.keys(problems);
         self.queues(problems);

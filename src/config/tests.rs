@@ -134,6 +134,10 @@ fn everything(dir: &std::path::Path) -> String {
             [degradation]
             stale = {{ max_body = "1MiB" }}
             when = [{{ breaker = "stripe" }}]
+            [drill.schedule]
+            on = "day 15"
+            at = "10:00"
+            upstream = "stripe"
             [incidents.resources]
             network_capacity = "125MiB"
             [kubernetes]

@@ -22,6 +22,8 @@ pub enum OrderedBy {
     Api,
     /// The process, by starting.
     Start,
+    /// The calendar: `[drill.schedule]`.
+    Schedule,
 }
 
 impl OrderedBy {
@@ -30,12 +32,13 @@ impl OrderedBy {
         name.filter(|name| !name.trim().is_empty()).map_or(Self::Api, Self::Named)
     }
 
-    /// The name, `admin-api` or `start`.
+    /// The name, `admin-api`, `start` or `schedule`.
     pub fn label(&self) -> &str {
         match self {
             Self::Named(name) => name,
             Self::Api => "admin-api",
             Self::Start => "start",
+            Self::Schedule => "schedule",
         }
     }
 }

@@ -17,6 +17,9 @@ use crate::reliability::readings::Readings;
 use crate::runtime::clock::Moment;
 use crate::units::{At, Written as _};
 
+/// The row of a drill that has begun.
+pub(super) const BEGUN: &str = "drill.begin";
+
 /// The order to begin a drill.
 #[derive(Debug)]
 pub struct DrillStart {
@@ -76,7 +79,7 @@ impl Handle {
         let target =
             format!("{} {} {} for {}", order.upstream, order.fault.label(), order.share, order.lasts.write());
         let (actor, reason) = (start.actor, order.reason.clone());
-        let record = AuditRecord { actor, action: "drill.begin", target, reason };
+        let record = AuditRecord { actor, action: BEGUN, target, reason };
         let (audit_id, stored) = self.records.audit(&record).await;
         Ok(DrillReply { drill, record, audit_id, stored })
     }

@@ -1,7 +1,8 @@
 //! Drills: ordered here, looked after once a second, told when they are over.
 //!
 //! What a request meets stands in the world's snapshot, and nobody else puts it there. Nothing of
-//! a drill outlives the process: a restart ends it, and its incidents are real ones from there on.
+//! a drill outlives the process: a restart ends it, and its incidents are real ones from there on. What the calendar begins
+//! is in `monthly`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,8 @@ use std::time::Instant;
 use crate::names;
 use crate::reliability::counts::{Counts, RollingCounts, Windows};
 use crate::reliability::drill::{
-    Drill, DrillBefore, DrillMode, DrillMoved, DrillOrder, DrillRefused, DrillScene, DrillScope, Standing,
+    Drill, DrillBefore, DrillMode, DrillMoved, DrillOrder, DrillRefused, DrillScene, DrillScope,
+    MonthlyDrill, Standing,
 };
 use crate::runtime::chance;
 use crate::telemetry::Telemetry;
@@ -39,6 +41,8 @@ pub(super) struct Drills {
     pub(super) registry: Arc<Registry>,
     telemetry: Arc<Telemetry>,
     held: Mutex<Held>,
+    /// What was done about the schedule.
+    pub(super) monthly: Mutex<MonthlyDrill>,
 }
 
 impl std::fmt::Debug for Drills {
@@ -53,7 +57,7 @@ pub(super) fn found<'a>(world: &'a World, name: &str) -> Option<&'a Arc<Upstream
 
 impl Drills {
     pub(super) fn new(registry: Arc<Registry>, telemetry: Arc<Telemetry>) -> Self {
-        Self { registry, telemetry, held: Mutex::default() }
+        Self { registry, telemetry, held: Mutex::default(), monthly: Mutex::default() }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::backups::{self, BackupStatus};
 use super::heartbeat::Beating;
-use super::{Control, Handle, Notifier, Observer, Own, Records, damaged, own};
+use super::{Control, Handle, Notifier, Observer, Own, Records, damaged, monthly, own};
 use crate::config::{Config, StoreAt};
 use crate::notify::{Channels, PATIENCE, Sender};
 use crate::runtime::drain::Drain;
@@ -69,6 +69,7 @@ pub async fn start(
         tasks.spawn("fleet", sync.run(drain.clone()));
     }
     tasks.spawn("autoscaler", control.actions().watch_autoscaler(drain.listening()));
+    tasks.spawn("drills", monthly::follow(handle.clone(), drain.listening()));
     tasks.spawn("control", control.run(drain.clone()));
     Ok(Running { handle, sender, store, own: facts })
 }

@@ -98,10 +98,10 @@ impl<'a> AttemptLoop<'a> {
         exchange: &Exchange,
     ) -> NextAttempt {
         let config = &self.route.upstream.config;
-        let status = answer.head.status;
-        if !config.repeats_after(status)
+        let (status, grpc) = (answer.head.status, answer.trailers_only());
+        if !config.repeats_after(status, grpc)
             || answer.remainder.is_some()
-            || answer.speaks_at_will()
+            || (grpc.is_none() && answer.speaks_at_will())
             || open.permits.is_probe()
             || !open.permits.goes_on(ended.at)
         {
@@ -109,6 +109,7 @@ impl<'a> AttemptLoop<'a> {
         }
         let answered = AnsweredTry {
             status,
+            grpc,
             retry_after: answer.retry_after(),
             undone: config.keys.as_ref().is_some_and(|keys| keys.is_undone(status)),
             left: self.left(exchange, ended.at),

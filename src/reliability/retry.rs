@@ -2,14 +2,17 @@
 //!
 //! Decides whether an attempt is followed by another one of the same exchange. Invariants: a request that may have
 //! reached an upstream is repeated only when its method is safe or idempotent (RFC 9110 section 9.2.2) or when the
-//! upstream knows it by a key ([`VouchedKey`]); after an answer only a safe request is, and a write whose upstream says
-//! that it has done nothing; an exchange repeats at most twice for nothing (once after a reset, once what was not
+//! upstream knows it by a key ([`VouchedKey`]); after an answer only a safe request is, and a write with such a key whose
+//! upstream says that it has done nothing, or in gRPC's words that it is unavailable; an exchange repeats at most twice for nothing (once after a reset, once what was not
 //! processed), so no failure is amplified without being paid for; the token of the budget is taken before the wait.
 
 use std::time::{Duration, Instant};
 
 use super::backoff::share;
 use super::idempotency::VouchedKey;
+
+/// The `grpc-status` of a service that cannot be used at present, and may be soon: UNAVAILABLE.
+const UNAVAILABLE: u16 = 14;
 
 /// When to try again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +61,11 @@ impl RetryPolicy {
     /// May an answer with `status` be followed by another attempt?
     pub fn repeats(&self, status: u16) -> bool {
         self.statuses.iter().any(|&(low, high)| (low..=high).contains(&status))
+    }
+
+    /// May an answer that is nothing but this `grpc-status` be? UNAVAILABLE says what a 503 says.
+    pub fn repeats_grpc(&self, grpc: Option<u16>) -> bool {
+        grpc == Some(UNAVAILABLE) && self.repeats(503)
     }
 }
 
@@ -145,6 +153,8 @@ impl RetryReason {
 pub struct AnsweredTry {
     /// Status of the head.
     pub status: u16,
+    /// `grpc-status`, where the head is the whole answer ("Trailers-Only").
+    pub grpc: Option<u16>,
     /// How long the upstream asks to be left alone.
     pub retry_after: Option<Duration>,
     /// The upstream of a write says by it that it has done nothing; see [`is_undone`](super::idempotency::KeyPolicy::is_undone).
@@ -274,11 +284,12 @@ impl Attempts {
         if !request.whole || least > policy.retry_after_max {
             return NextAttempt::Stop;
         }
+        let unavailable = policy.repeats_grpc(answered.grpc);
         let next = match request.twice {
-            Twice::Bare | Twice::Safe if policy.repeats(answered.status) => {
+            Twice::Bare | Twice::Safe if policy.repeats(answered.status) || unavailable => {
                 self.paid(policy, RetryReason::Status, least, draw)
             }
-            Twice::Keyed(key) if policy.idempotent && answered.undone => {
+            Twice::Keyed(key) if policy.idempotent && (answered.undone || unavailable) => {
                 self.paid(policy, RetryReason::Key, least, draw).while_it_holds(key, now)
             }
             Twice::Bare | Twice::Safe | Twice::Idempotent | Twice::Keyed(_) | Twice::Harm => {
@@ -447,7 +458,8 @@ mod tests {
         );
     }
 
-    const BUSY: AnsweredTry = AnsweredTry { status: 503, retry_after: None, undone: false, left: None };
+    const BUSY: AnsweredTry =
+        AnsweredTry { status: 503, grpc: None, retry_after: None, undone: false, left: None };
 
     fn answered(policy: &RetryPolicy, answer: AnsweredTry, request: Repeatable) -> NextAttempt {
         let mut attempts = Attempts { made: 1, ..Attempts::default() };
@@ -499,6 +511,23 @@ mod tests {
         assert_eq!(answered(&policy, undone, POST), NextAttempt::Stop, "without a key it is another one");
         assert_eq!(answered(&RetryPolicy::default(), undone, day), NextAttempt::Stop);
         assert_eq!(answered(&policy, undone, keyed(Duration::ZERO)), NextAttempt::Stop);
+    }
+
+    #[test]
+    fn a_grpc_status_of_unavailable_is_a_503_for_what_may_be_repeated() {
+        let policy = RetryPolicy { statuses: vec![(502, 504)], idempotent: true, ..RetryPolicy::default() };
+        let told = |grpc| AnsweredTry { status: 200, grpc: Some(grpc), ..BUSY };
+        let day = keyed(Duration::from_secs(86_400));
+        assert_eq!(answered(&policy, told(14), GET), NextAttempt::Paid(Duration::ZERO, RetryReason::Status));
+        assert_eq!(answered(&policy, told(14), day), NextAttempt::Paid(Duration::ZERO, RetryReason::Key));
+        assert_eq!(answered(&policy, told(14), POST), NextAttempt::Stop, "it may have acted");
+        for grpc in (0..17).filter(|grpc| *grpc != 14) {
+            assert_eq!(answered(&policy, told(grpc), GET), NextAttempt::Stop, "{grpc}");
+        }
+        let reads = RetryPolicy { idempotent: false, ..policy.clone() };
+        assert_eq!(answered(&reads, told(14), day), NextAttempt::Stop, "nobody has asked for it");
+        let other = RetryPolicy { statuses: vec![(502, 502), (504, 504)], ..policy };
+        assert_eq!(answered(&other, told(14), GET), NextAttempt::Stop, "503 is not listed");
     }
 
     #[test]

@@ -45,6 +45,23 @@ impl Zone {
         self.zone.to_datetime(jiff::Timestamp::try_from(wall).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
     }
 
+    /// The year and the month (1 to 12) there.
+    pub fn month(&self, wall: SystemTime) -> (u16, u8) {
+        let local = self.local(wall).date();
+        (local.year().unsigned_abs(), local.month().unsigned_abs())
+    }
+
+    /// When the clock there shows that minute of a day (0 to 1439) of a month (1 to 12) of a year. A time that the clocks skip
+    /// is as much later as they skip; of one that they repeat it is the first. `None`: there is no such day.
+    pub fn moment_of(&self, (year, month): (u16, u8), day: u8, minute: u16) -> Option<SystemTime> {
+        let small = |number: u8| i8::try_from(number).ok();
+        let date = jiff::civil::Date::new(i16::try_from(year).ok()?, small(month)?, small(day)?).ok()?;
+        let (hour, minute) = (i8::try_from(minute / 60).ok()?, i8::try_from(minute % 60).ok()?);
+        let time = jiff::civil::Time::new(hour, minute, 0, 0).ok()?;
+        let zoned = date.to_datetime(time).to_zoned_datetime(self.zone.clone()).ok()?;
+        SystemTime::try_from(zoned.timestamp()).ok()
+    }
+
     /// Is it that day there?
     pub fn is_on(&self, wall: SystemTime, day: Holiday) -> bool {
         let local = self.local(wall).date();
@@ -124,6 +141,20 @@ mod tests {
         // The last one of October: it comes twice.
         assert_eq!(berlin.minute_of_week(at("2026-10-25T00:30:00Z")), 6 * 1_440 + 150);
         assert_eq!(berlin.minute_of_week(at("2026-10-25T01:30:00Z")), 6 * 1_440 + 150);
+    }
+
+    #[test]
+    fn a_time_of_the_wall_is_found_whatever_the_clocks_do_that_day() {
+        let berlin = Zone::named("Europe/Berlin").expect("is known");
+        let found = |month: u8, day: u8, minute: u16| berlin.moment_of((2026, month), day, minute);
+        assert_eq!(found(1, 13, 540), Some(at("2026-01-13T08:00:00Z")));
+        assert_eq!(found(7, 14, 540), Some(at("2026-07-14T07:00:00Z")));
+        // Half past two is left out on 29 March and comes twice on 25 October.
+        assert_eq!(found(3, 29, 150), Some(at("2026-03-29T01:30:00Z")));
+        assert_eq!(found(10, 25, 150), Some(at("2026-10-25T00:30:00Z")));
+        assert_eq!((found(2, 29, 0), found(13, 1, 0), found(1, 1, 1_440)), (None, None, None));
+        assert_eq!(berlin.month(at("2026-12-31T22:59:59Z")), (2026, 12));
+        assert_eq!(berlin.month(at("2026-12-31T23:00:00Z")), (2027, 1));
     }
 
     #[test]

@@ -29,12 +29,12 @@ int clock_gettime(clockid_t id, struct timespec *at) {
 }
 "#;
 
-struct Clock {
+pub struct Clock {
     dir: tempfile::TempDir,
 }
 
 impl Clock {
-    fn new(seconds: i64) -> Self {
+    pub fn new(seconds: i64) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join("clock.c"), CLOCK).expect("writes");
         let made = Command::new("cc")
@@ -52,14 +52,17 @@ impl Clock {
     }
 
     /// So many seconds ahead of the machine's, from now on.
-    fn set(&self, seconds: i64) {
+    pub fn set(&self, seconds: i64) {
         let draft = self.dir.path().join("draft");
         std::fs::write(&draft, seconds.to_string()).expect("writes");
         std::fs::rename(draft, self.file()).expect("swaps");
     }
 
     fn proxy(&self, toml: &str) -> Proxy {
-        let dir = tempfile::tempdir().expect("a directory");
+        self.proxy_in(tempfile::tempdir().expect("a directory"), toml)
+    }
+
+    pub fn proxy_in(&self, dir: tempfile::TempDir, toml: &str) -> Proxy {
         let mut command = Command::new(env!("CARGO_BIN_EXE_strop"));
         command
             .args(["run", "--config"])

@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use crate::clocks::Clock;
 use crate::support::proxy::{Proxy, ingress_to, proxy_in};
 use crate::support::raw;
 use crate::support::upstream::{Upstream, status};
@@ -231,4 +232,100 @@ fn a_kill_ends_it_for_good_and_what_it_left_is_nobodys_drill() {
             |text: &str| lines.iter().any(|line| line["text"].as_str().is_some_and(|one| one.contains(text)));
         told("a real incident from here on")
     });
+}
+
+/// Seconds by which a clock is ahead that shows this moment now.
+fn ahead(moment: &str) -> i64 {
+    let wanted: jiff::Timestamp = moment.parse().expect("a moment");
+    wanted.as_second() - jiff::Timestamp::now().as_second()
+}
+
+fn monthly(backend: &Upstream, more: &str) -> String {
+    let order = "upstream = \"backend\"\npercent = \"100%\"\nduration = \"1m\"\nstatus = 599\n";
+    format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\nretry = {{ attempts = 1 }}\n{FREE}[drill.schedule]\n\
+         on = \"day 15\"\nat = \"10:00\"\ntime_zone = \"Europe/Berlin\"\n{order}{more}",
+        backend.address
+    )
+}
+
+fn scheduled(proxy: &Proxy, field: &str) -> String {
+    proxy.sre("drills")["schedule"][field].as_str().unwrap_or_default().to_owned()
+}
+
+fn rows(proxy: &Proxy, action: &str) -> usize {
+    let all = proxy.sre("audit")["mutations"].as_array().expect("a list").clone();
+    all.iter().filter(|row| row["action"] == action && row["actor"] == "schedule").count()
+}
+
+const DUE: &str = "2027-06-15T08:00:00.000Z";
+const NEXT: &str = "2027-07-15T08:00:00.000Z";
+
+#[test]
+fn one_begins_by_the_calendar_once_and_not_again_after_a_kill() {
+    let backend = Upstream::start(status(200));
+    let clock = Clock::new(ahead("2027-06-15T07:59:00Z"));
+    let toml = monthly(&backend, "");
+    let mut proxy = clock.proxy_in(tempfile::tempdir().expect("a directory"), &toml);
+    eventually("it is told when", || scheduled(&proxy, "next") == DUE);
+    assert_eq!(scheduled(&proxy, "when"), "day 15 at 10:00 Europe/Berlin");
+    assert_eq!((now(&proxy), proxy.get("/").status), (serde_json::Value::Null, 200));
+    clock.set(ahead("2027-06-15T07:59:58Z"));
+    eventually("it begins", || now(&proxy)["phase"] == "injecting");
+    let drill = now(&proxy);
+    assert_eq!(
+        (&drill["actor"], &drill["reason"]),
+        (&"schedule".into(), &"each month: day 15 at 10:00 Europe/Berlin".into())
+    );
+    assert!(drill["began"].as_str() >= Some(DUE), "{drill:#}");
+    assert_eq!(proxy.get("/").status, 599);
+    eventually("its row is there", || rows(&proxy, "drill.begin") == 1);
+    assert_eq!(scheduled(&proxy, "next"), NEXT);
+    proxy.signal("KILL");
+    let proxy = clock.proxy_in(proxy.leave_behind(), &toml);
+    eventually("it knows that this month's has begun", || scheduled(&proxy, "next") == NEXT);
+    assert_eq!((now(&proxy), proxy.get("/").status), (serde_json::Value::Null, 200));
+    assert_eq!(rows(&proxy, "drill.begin"), 1);
+}
+
+#[test]
+fn what_is_refused_is_told_once_and_what_a_restart_missed_begins_within_the_hour() {
+    let backend = Upstream::start(status(200));
+    let clock = Clock::new(ahead("2027-06-15T08:20:00Z"));
+    let late = clock.proxy_in(tempfile::tempdir().expect("a directory"), &monthly(&backend, ""));
+    eventually("it is made up for", || now(&late)["phase"] == "injecting");
+    let off = clock
+        .proxy_in(tempfile::tempdir().expect("a directory"), &monthly(&backend, "[store]\nurl = \"off\"\n"));
+    eventually("nobody knows", || scheduled(&off, "last_refusal").contains("without a store"));
+    assert_eq!((scheduled(&off, "next").as_str(), now(&off)), (NEXT, serde_json::Value::Null));
+    let away = monthly(&backend, "").replace("mode = \"on\"\nmax", "mode = \"off\"\nmax");
+    let away = clock.proxy_in(tempfile::tempdir().expect("a directory"), &away);
+    eventually("drills are off", || scheduled(&away, "last_refusal") == "drills are off");
+    eventually("that is a row", || rows(&away, "drill.refused") == 1);
+    assert_eq!(
+        (scheduled(&away, "next").as_str(), now(&away)),
+        (DUE, serde_json::Value::Null),
+        "it is still due"
+    );
+    let refused =
+        away.log.lock().expect("not poisoned").iter().filter(|line| line.contains("has not begun")).count();
+    assert_eq!(refused, 1);
+    clock.set(ahead("2027-06-15T09:00:01Z"));
+    eventually("its hour is over", || scheduled(&away, "next") == NEXT);
+    assert_eq!((rows(&away, "drill.refused"), rows(&away, "drill.begin")), (1, 0));
+}
+
+#[test]
+fn it_does_not_begin_while_something_is_the_matter() {
+    let backend = Upstream::start(status(200));
+    let clock = Clock::new(ahead("2027-06-15T07:59:10Z"));
+    let proxy = clock.proxy_in(tempfile::tempdir().expect("a directory"), &monthly(&backend, ""));
+    eventually("it has looked", || scheduled(&proxy, "next") == DUE);
+    let made =
+        proxy.post("test/incident", r#"{"title": "the disk", "service": "backend", "severity": "low"}"#);
+    let id = made.json()["incident"]["id"].as_str().unwrap_or_else(|| panic!("{}", made.text())).to_owned();
+    eventually("it is seen", || proxy.sre("incidents").to_string().contains(&id));
+    clock.set(ahead("2027-06-15T08:00:00Z"));
+    eventually("it is refused", || scheduled(&proxy, "last_refusal").contains(&id));
+    assert_eq!((now(&proxy), proxy.get("/").status), (serde_json::Value::Null, 200));
 }

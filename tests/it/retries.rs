@@ -170,6 +170,43 @@ fn what_goes_on_as_it_comes_is_not_repeated_and_over_http2_all_is_the_same() {
 }
 
 #[test]
+fn a_grpc_answer_that_is_unavailable_and_nothing_more_is_repeated_as_a_503_is() {
+    let told = |status: u16, length: usize| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\n";
+        let text =
+            format!("{head}grpc-status: {status}\r\nContent-Length: {length}\r\n\r\n{}", "x".repeat(length));
+        bytes(text, true)
+    };
+    let backend = Upstream::start(first(told(14, 0), status(200)));
+    let keys = "retry = { statuses = [\"503\"], idempotent = true, budget = \"100%\" }\nidempotency = { header = \"Idempotency-Key\" }\n";
+    let off = ingress_to(backend.address, "");
+    assert_eq!((off.get("/off").field("grpc-status"), backend.hits()), (Some("14"), 1));
+    let server = ingress_to(backend.address, "");
+    let one = ingress_to(backend.address, keys);
+    let two = ingress_to(server.ingress(), &format!("protocol = \"h2\"\n{keys}"));
+    for (proxy, over) in [(&one, "h1"), (&two, "h2")] {
+        assert_eq!(proxy.get(&format!("/{over}")).text(), format!("200 /{over}\n"));
+        let write = |path: &str, more: &str| {
+            let head = format!("POST /{over}{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{more}");
+            ask(proxy.ingress(), &format!("{head}Content-Length: 2\r\n\r\nab"))
+        };
+        assert_eq!(write("/plain", "").field("grpc-status"), Some("14"), "{over}: it may have acted");
+        let keyed = write("/keyed", "Idempotency-Key: 7\r\n");
+        assert_eq!(keyed.text(), format!("200 /{over}/keyed\n"), "{over}");
+        assert_eq!(by_status(proxy), 1.0, "{over}");
+        assert_eq!(proxy.metric("strop_retries_total", "reason=\"key\""), 1.0, "{over}");
+    }
+    for (what, answer) in [("13", told(13, 0)), ("a body", told(14, 5))] {
+        backend.answer(first(answer, status(200)));
+        assert_eq!(
+            one.get(&format!("/{}", what.len())).field("content-type"),
+            Some("application/grpc"),
+            "{what}"
+        );
+    }
+}
+
+#[test]
 fn a_probe_tells_how_its_upstream_is_and_is_not_repeated() {
     let backend = Upstream::start(bytes(BUSY, true));
     let breaker = "breaker = { mode = \"on\", failures = 1, lump = \"0s\", open_for = \"200ms\", open_for_max = \"200ms\" }\n";

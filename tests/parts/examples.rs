@@ -1,3 +1,7 @@
+/// What the README says of drills.
+#[path = "drills.rs"]
+mod drills;
+
 use std::path::{Path, PathBuf};
 
 fn shipped(name: &str) -> PathBuf {

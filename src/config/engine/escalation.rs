@@ -251,15 +251,7 @@ impl HoursFile {
 
     /// Where and when people work, beside the hours of a week.
     pub(super) fn people(&self, mut at: Part<'_, '_>) -> Option<People> {
-        let name = &self.time_zone;
-        let zone = Zone::named(name).ok_or_else(|| {
-            let known = Zone::names();
-            let guess = did_you_mean(name, known.iter().map(String::as_str));
-            format!(
-                "{name:?} is no time zone of the IANA database{guess}; write \"UTC\" or \"Europe/Berlin\""
-            )
-        });
-        let zone = at.take("time_zone", zone);
+        let zone = at.take("time_zone", zone(&self.time_zone));
         let mut holidays = Vec::new();
         for (nth, text) in self.holidays.iter().enumerate() {
             let told = "is no day; write \"2026-12-25\", or \"12-25\" for each year";
@@ -268,4 +260,13 @@ impl HoursFile {
         }
         Some(People { zone: zone?, holidays })
     }
+}
+
+/// The time zone of that name; `Err` says what to write.
+pub(in crate::config) fn zone(name: &str) -> Result<Zone, String> {
+    Zone::named(name).ok_or_else(|| {
+        let known = Zone::names();
+        let guess = did_you_mean(name, known.iter().map(String::as_str));
+        format!("{name:?} is no time zone of the IANA database{guess}; write \"UTC\" or \"Europe/Berlin\"")
+    })
 }

@@ -55,7 +55,7 @@ fn day(text: &str) -> Option<u16> {
 }
 
 /// Minutes since midnight of `00:00` to `24:00`; `None` for anything else.
-fn minute(text: &str) -> Option<u16> {
+pub(in crate::config) fn minute(text: &str) -> Option<u16> {
     let (hours, minutes) = text.split_once(':')?;
     let two = |text: &str| {
         let digits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());

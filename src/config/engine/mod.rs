@@ -3,7 +3,7 @@
 //! All of it is in force at the next look after a reload; incidents, alerts and ladders go on as they are.
 
 pub mod escalation;
-mod hours;
+pub(super) mod hours;
 pub mod incidents;
 pub(in crate::config) mod reach;
 pub mod resources;

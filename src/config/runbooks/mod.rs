@@ -15,6 +15,7 @@ use super::problem::Part;
 use crate::reliability::runbook::Runbook;
 use crate::runtime::files;
 use crate::units::{Text, Written as _};
+pub use written::runbook;
 
 /// Files of a directory.
 const FILES: usize = 64;

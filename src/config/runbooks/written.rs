@@ -112,7 +112,7 @@ fn line(of: &Line) -> u64 {
 }
 
 /// Reads one; `Err`: all that is wrong with it, each with its line.
-pub(super) fn runbook(text: &str) -> Result<Runbook, Vec<(u64, String)>> {
+pub fn runbook(text: &str) -> Result<Runbook, Vec<(u64, String)>> {
     let read: RunbookFile = serde_saphyr::from_str(text).map_err(|error| {
         let plain = error.without_snippet();
         let line = plain.location().map_or(1, |location| location.line().max(1));

@@ -343,10 +343,10 @@ impl UpstreamConfig {
         !self.payments.is_empty()
     }
 
-    /// May an answer with `status` be followed by another attempt of the same exchange?
-    pub fn repeats_after(&self, status: u16) -> bool {
+    /// May an answer with `status`, or with that `grpc-status` alone, be followed by another attempt of the same exchange?
+    pub fn repeats_after(&self, status: u16, grpc: Option<u16>) -> bool {
         let undone = |keys: &KeyPolicy| self.retry.idempotent && keys.is_undone(status);
-        self.retry.repeats(status) || self.keys.as_ref().is_some_and(undone)
+        self.retry.repeats(status) || self.retry.repeats_grpc(grpc) || self.keys.as_ref().is_some_and(undone)
     }
 
     /// Is a name of its endpoints complete, so that no search domain of resolv.conf is appended? So are all names of an

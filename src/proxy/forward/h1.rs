@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::interim::Interims;
 use super::watch::{AttemptWatch, Got};
-use super::{ANSWER, Answer, Attempt, WaitingClient, broke_off};
+use super::{ANSWER, Answer, Attempt, WaitingClient, broke_off, trailers_only};
 use crate::message::body::{Body, BodyError};
 use crate::message::h1::conn::{H1Conn, HeadError};
 use crate::message::h1::pump::{Pump, PumpError};
@@ -68,7 +68,7 @@ impl Attempt<'_> {
         mut sending: Sending,
         call: &mut PreparedCall<'_>,
     ) -> Answer {
-        if !self.route.upstream.config.repeats_after(head.status) {
+        if !self.route.upstream.config.repeats_after(head.status, trailers_only(&head)) {
             sending.upload.let_go();
         }
         conn.hear(&head);

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use super::interim::Interims;
 use super::watch::{AttemptWatch, Got};
-use super::{Answer, Attempt, AttemptMet, broke_off};
+use super::{Answer, Attempt, AttemptMet, broke_off, trailers_only};
 use crate::message::body::Body;
 use crate::message::h1::pump::PumpError;
 use crate::message::h2::upload::H2Upload;
@@ -66,7 +66,7 @@ impl Attempt<'_> {
         match answered {
             Ok(head) if upgrades => Ok(upgraded(head, call.head, stream)),
             Ok(head) => {
-                if !self.route.upstream.config.repeats_after(head.status) {
+                if !self.route.upstream.config.repeats_after(head.status, trailers_only(&head)) {
                     sending.upload.let_go();
                 }
                 let body = Body::h2(Streamed::new(stream, head.framing));

@@ -105,11 +105,24 @@ impl Answer {
         kind.is_some_and(|value| kinds.iter().any(|kind| begins_with(value, kind)))
     }
 
-    /// Its `grpc-status`, where it has no body to wait for.
-    pub fn grpc_status(&self) -> Option<u16> {
-        let value = self.head.store.known(Known::GrpcStatus)?;
-        std::str::from_utf8(value).ok()?.trim().parse().ok()
+    /// Its `grpc-status`, where the head is all there is of it.
+    pub fn trailers_only(&self) -> Option<u16> {
+        trailers_only(&self.head)
     }
+
+    /// The `grpc-status` of its head: a body has its own behind it.
+    pub fn grpc_status(&self) -> Option<u16> {
+        grpc_status(&self.head)
+    }
+}
+
+fn grpc_status(head: &ResponseHead) -> Option<u16> {
+    let value = head.store.known(Known::GrpcStatus)?;
+    std::str::from_utf8(value).ok()?.trim().parse().ok()
+}
+
+fn trailers_only(head: &ResponseHead) -> Option<u16> {
+    grpc_status(head).filter(|_| matches!(head.framing, Framing::None | Framing::Length(0)))
 }
 
 /// The upstream's side of a connection that has changed its protocol.

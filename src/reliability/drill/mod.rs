@@ -14,6 +14,7 @@
 //! * What was not seen is `None`.
 
 mod guard;
+mod schedule;
 mod seen;
 
 use std::sync::Arc;
@@ -23,6 +24,10 @@ use super::breaker::BreakerState;
 pub use super::incident::DrillCalls;
 use crate::units::{At, Percent};
 pub use guard::{Company, DrillBefore, DrillRefused, DrillScene, PaymentsAtRisk, Standing};
+pub use schedule::{
+    DrillDay, DrillDue, DrillMonth, DrillSchedule, DrillWhen, LATE, MissedStart, MonthlyDrill, NotBegun,
+    Recalled, ScheduleClock, Tell,
+};
 pub use seen::{DrillCounts, DrillEnd, DrillIncident, Trouble};
 
 /// The guide's target for the time from the first bad event to the incident: 30 s.
@@ -44,6 +49,13 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// The longest time by which a request may be sent later.
+    pub const LATEST: Duration = Duration::from_secs(60);
+    /// Statuses that may stand in the upstream's place.
+    pub const STATUSES: std::ops::RangeInclusive<u16> = 500..=599;
+    /// The one that does where none is named.
+    pub const STATUS: u16 = 503;
+
     /// As in the API and in labels.
     pub const LABELS: [&'static str; 4] = ["latency", "error", "reset", "blackhole"];
 

@@ -2,7 +2,7 @@
 
 use tracing::{info, warn};
 
-use crate::reliability::drill::Drill;
+use crate::reliability::drill::{Drill, DrillSchedule, NotBegun};
 
 /// How a drill moves.
 #[derive(Debug)]
@@ -11,6 +11,11 @@ pub enum DrillEvent<'a> {
     Began(&'a Drill),
     Ended(&'a Drill),
     Over(&'a Drill),
+    /// The calendar's drill was due and has not begun.
+    NotBegun {
+        schedule: &'a DrillSchedule,
+        why: &'a NotBegun,
+    },
 }
 
 impl DrillEvent<'_> {
@@ -27,6 +32,11 @@ impl DrillEvent<'_> {
                 let why = drill.ended().map(|(_, end)| end.describe()).unwrap_or_default();
                 let (id, upstream, hit) = (&*drill.id, &*drill.order.upstream, drill.counts.hit);
                 info!(drill = id, upstream, hit, why, "drill: the injection has ended");
+            }
+            Self::NotBegun { schedule, why } => {
+                let (upstream, due) = (&*schedule.order.upstream, schedule.when.to_string());
+                let why = why.to_string();
+                warn!(upstream, due, why, "drill: the one of this month has not begun");
             }
             Self::Over(drill) => {
                 let seconds = |span: Option<std::time::Duration>| span.map(|span| span.as_secs_f64());

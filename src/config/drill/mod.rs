@@ -1,5 +1,8 @@
-//! `[drill]`: whether faults may be injected by order, and what ends that.
+//! `[drill]`: whether faults may be injected by order or by the calendar, and what ends that.
 
+mod schedule;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -9,6 +12,8 @@ use super::problem::Part;
 use super::word::{OneOf, words};
 use crate::reliability::drill::{DrillMode, DrillPolicy};
 use crate::units::{Percent, Text};
+use schedule::DrillScheduleFile;
+pub use schedule::ScheduledDrill;
 
 /// The table `[drill]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -26,6 +31,8 @@ pub struct DrillFile {
     pub max_errors: Text<Percent>,
     /// How long after the injection its incidents are still a drill's: 30 s to 24 h.
     pub settle: Text<Duration>,
+    /// The drill that begins by itself once a month; absent: none does.
+    pub schedule: Option<DrillScheduleFile>,
 }
 
 impl Default for DrillFile {
@@ -38,6 +45,7 @@ impl Default for DrillFile {
             max_degraded: Text(degraded),
             max_errors: Text(errors),
             settle: Text(settle),
+            schedule: None,
         }
     }
 }
@@ -50,6 +58,13 @@ words! {
 }
 
 impl DrillFile {
+    /// The drill that begins by itself; `upstreams`: those that there are.
+    pub(super) fn schedule(&self, mut at: Part<'_, '_>, upstreams: &[&str]) -> Option<Arc<ScheduledDrill>> {
+        let bounds = (self.max_percent.0, self.max_duration.0);
+        let schedule = self.schedule.as_ref()?.check(at.part("schedule"), bounds, upstreams);
+        schedule.map(Arc::new)
+    }
+
     pub(super) fn check(&self, mut at: Part<'_, '_>) -> DrillPolicy {
         for (key, share) in [
             ("max_percent", self.max_percent.0),
