@@ -82,7 +82,7 @@ fn drill(field: &str) -> Option<Vec<&'static str>> {
 
 fn states(schema: &str) -> Option<Vec<&'static str>> {
     Some(match schema {
-        "Query" | "IncidentView" | "Observed_IncidentView" | "DrillIncidentView" => {
+        "Query" | "IncidentView" | "Observed_IncidentView" | "DrillIncidentView" | "LiveIncident" => {
             State::ALL.map(State::label).into()
         }
         "HoldView" => [BreakerState::Closed, BreakerState::Open].map(BreakerState::label).into(),
