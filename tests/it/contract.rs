@@ -186,7 +186,12 @@ fn answers_keep_their_shape() {
         "degradation",
     ] {
         let name = format!("shape_{}", path.replace(['/', '-'], "_"));
-        insta::assert_snapshot!(name, serde_json::to_string_pretty(&shape(&proxy.sre(path))).expect("JSON"));
+        let mut told = proxy.sre(path);
+        if let Some(bypass) = told.get_mut("bypass") {
+            // A text where the machine has more connections than are looked at.
+            bypass["note"] = serde_json::Value::Null;
+        }
+        insta::assert_snapshot!(name, serde_json::to_string_pretty(&shape(&told)).expect("JSON"));
     }
 }
 

@@ -74,10 +74,11 @@ fn windows_that_are_none_are_told_as_such() {
     look(&proxy, POINTS, H2Raw::to);
 }
 
-/// Data of a stream that has come within a moment of silence, in bytes; and whether that was all.
+/// Data of a stream that has come when nothing more does, in bytes; and whether that was all.
 fn comes(peer: &mut H2Raw, stream: u32) -> (usize, bool) {
     let mut bytes = 0;
-    peer.patience(Duration::from_millis(500));
+    // A busy machine is silent for a moment, too.
+    peer.patience(Duration::from_millis(1_500));
     loop {
         match peer.next() {
             Next::Frame(frame) if frame.kind == DATA && frame.stream == stream => {
