@@ -307,6 +307,20 @@ impl<T: Written> schemars::JsonSchema for Text<T> {
     }
 }
 
+/// A share, 0 to 1, in percent with three digits after the point, cut off and never rounded up: 0.999996 is not 100 %.
+/// `None`: it was not observed.
+pub(crate) fn cut_percent(share: Option<f64>) -> String {
+    share.map_or_else(
+        || "not observed".to_owned(),
+        |share| format!("{:.3} %", (share * 100_000.0).floor() / 1_000.0),
+    )
+}
+
+/// Does this letter turn the direction in which text is written? Then what came from elsewhere may show as something else.
+pub(crate) fn turns_direction(letter: char) -> bool {
+    matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

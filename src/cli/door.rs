@@ -39,6 +39,11 @@ struct Found {
     token: Option<String>,
 }
 
+/// Who orders it: whoever was named, else the user that runs the command.
+pub(super) fn who(actor: Option<String>) -> Option<String> {
+    actor.or_else(|| std::env::var("USER").ok())
+}
+
 fn set(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.trim().is_empty())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::door::AdminDoor;
+use super::door::{AdminDoor, who};
 use super::output::{complain, say};
 
 /// Between two looks.
@@ -127,10 +127,6 @@ pub(super) fn drill(command: DrillCommand) -> ExitCode {
         complain(&problem);
         ExitCode::from(2)
     })
-}
-
-fn who(actor: Option<String>) -> Option<String> {
-    actor.or_else(|| std::env::var("USER").ok())
 }
 
 fn start(args: &StartArgs) -> Result<ExitCode, String> {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::door::AdminDoor;
+use super::door::{AdminDoor, who};
 use super::file;
 use super::output::{complain, say};
 
@@ -102,7 +102,7 @@ fn show(name: &str, config: Option<PathBuf>) -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> Result<ExitCode, String> {
-    let actor = args.actor.clone().or_else(|| std::env::var("USER").ok());
+    let actor = who(args.actor.clone());
     let order = json!({
         "actor": actor, "reason": args.reason, "incident_id": args.incident, "service": args.service,
     });

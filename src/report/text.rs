@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::units::turns_direction;
+
 /// Text between tags or in a quoted attribute of HTML. Letters that XML has no way to write become U+FFFD.
 pub(crate) fn html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -53,7 +55,7 @@ pub(super) fn csv(text: &str) -> String {
 /// Control letters and those that turn the direction of writing are not passed on.
 fn shown(letter: char) -> char {
     match letter {
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => '\u{fffd}',
+        _ if turns_direction(letter) => '\u{fffd}',
         '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
         _ if letter.is_control() => '\u{fffd}',
         _ => letter,

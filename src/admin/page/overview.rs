@@ -8,7 +8,7 @@ use super::super::dashboard::{Dashboard, LiveIncident};
 use super::super::uptime::{Burn, Span};
 use crate::reliability::health::Health;
 use crate::report::html;
-use crate::units::Written as _;
+use crate::units::{Written as _, cut_percent};
 
 /// The form that asks for the token; `wrong`: what was the matter with the last one.
 pub(super) fn form(wrong: &str) -> String {
@@ -23,14 +23,6 @@ pub(super) fn form(wrong: &str) -> String {
          <input id=\"token\" name=\"token\" type=\"password\" autocomplete=\"current-password\" required>\
          <button type=\"submit\">Log in</button></form>\
          <p class=\"soft\">It lasts 12 hours in this browser; the token itself is not kept.</p></section>"
-    )
-}
-
-fn percent(share: Option<f64>) -> String {
-    // Cut, never rounded up: 99.995 % is not 100 %.
-    share.map_or_else(
-        || "not observed".to_owned(),
-        |share| format!("{:.3} %", (share * 100_000.0).floor() / 1_000.0),
     )
 }
 
@@ -53,13 +45,13 @@ pub(super) fn main(told: &Dashboard, health: &Health, age: Option<Duration>) -> 
     incidents(&mut out, &told.incidents);
     upstreams(&mut out, &told.upstreams);
     if let Some(uptime) = &told.uptime {
-        let target = percent(Some(uptime.target));
+        let target = cut_percent(Some(uptime.target));
         let _ = write!(out, "<section><h2>Uptime</h2><p>Promised: {target}</p>");
         let rows = uptime.windows.iter().map(span).collect();
         table(&mut out, &["window", "uptime", "observed", "lowest", "highest"], rows);
         out.push_str("</section>");
     }
-    let objective = percent(Some(told.budget.objective));
+    let objective = cut_percent(Some(told.budget.objective));
     let _ = write!(out, "<section><h2>Error budget</h2><p>Objective: {objective} good replies</p>");
     let rows = told.budget.windows.iter().map(burn).collect();
     table(&mut out, &["window", "good", "bad", "budget burns", "observed"], rows);
@@ -106,14 +98,14 @@ fn upstreams(out: &mut String, all: &[DependencyView]) {
 }
 
 fn span(one: &Span) -> Vec<String> {
-    let shares = [one.uptime, Some(one.coverage), one.lowest, one.highest].map(percent);
+    let shares = [one.uptime, Some(one.coverage), one.lowest, one.highest].map(cut_percent);
     [one.window.to_owned()].into_iter().chain(shares).collect()
 }
 
 fn burn(one: &Burn) -> Vec<String> {
     let rate = one.burn_rate.map_or_else(|| "no replies".to_owned(), |rate| format!("{rate:.2} ×"));
     let (good, bad) = (one.good.to_string(), one.bad.to_string());
-    [one.window.to_owned(), good, bad, rate, percent(Some(one.coverage))].into()
+    [one.window.to_owned(), good, bad, rate, cut_percent(Some(one.coverage))].into()
 }
 
 fn table(out: &mut String, heads: &[&str], rows: Vec<Vec<String>>) {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::super::door::AdminDoor;
+use super::super::door::{AdminDoor, who};
 use super::super::output::say;
 
 /// Whom to ask, and how to tell the answer.
@@ -46,7 +46,7 @@ impl LiveArgs {
 impl OrderArgs {
     /// Gives an order; `more` beside the actor and the reason. Fields that are null are not sent.
     pub(super) fn order(&self, path: &str, more: Value, done: &str) -> Result<ExitCode, String> {
-        let actor = self.actor.clone().or_else(|| std::env::var("USER").ok());
+        let actor = who(self.actor.clone());
         let mut order = json!({ "actor": actor, "reason": self.reason });
         if let (Some(order), Value::Object(more)) = (order.as_object_mut(), more) {
             order.extend(more);

@@ -25,7 +25,7 @@ pub(in crate::cli) enum BreakerCommand {
     Open {
         /// As in `show`.
         name: String,
-        /// How long, such as 10m; at most 7 days. Default: 15m.
+        /// How long, such as 10m; at most 7 days. Default: 1h.
         #[arg(long)]
         ttl: Option<String>,
         #[command(flatten)]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::output::say;
 use super::asking::{LiveArgs, OrderArgs, named};
-use super::table::{list, table, text};
+use super::table::{self, list, table, text};
 
 /// Looks and orders.
 #[derive(Clone, Debug, Subcommand)]
@@ -84,16 +84,9 @@ pub(super) fn incidents(command: &IncidentsCommand) -> Result<ExitCode, String> 
 }
 
 fn tell_all(told: &Value) -> ExitCode {
-    let row = |one: &Value| {
-        let who = one["assignee"].as_str().or(one["acknowledged_by"].as_str()).unwrap_or("nobody");
-        let [id, severity, state, began, title] =
-            ["id", "severity", "state", "began_at", "title"].map(|field| text(&one[field]));
-        [id, severity, state, began, text(&who.into()), title]
-    };
-    let rows: Vec<_> = list(told, "incidents").iter().map(row).collect();
-    match rows.is_empty() {
-        true => say("no incident is open"),
-        false => say(&table(["incident", "severity", "state", "since", "who has it", "what"], &rows)),
+    match list(told, "incidents") {
+        [] => say("no incident is open"),
+        all => say(&table::incidents(all)),
     }
     ExitCode::SUCCESS
 }

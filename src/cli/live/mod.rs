@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::json;
 
+use super::door::who;
 use super::output::{complain, say};
 use asking::LiveArgs;
 
@@ -76,8 +77,8 @@ pub(super) fn live(command: LiveCommand) -> ExitCode {
 }
 
 fn reload(args: &LiveArgs) -> Result<ExitCode, String> {
-    let actor = std::env::var("USER").ok();
-    let (answer, body) = args.door.asked("POST", "config/reload", &json!({ "actor": actor }).to_string())?;
+    let order = json!({ "actor": who(None) }).to_string();
+    let (answer, body) = args.door.asked("POST", "config/reload", &order)?;
     if args.json {
         say(&body);
     } else {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::output::say;
 use super::asking::LiveArgs;
-use super::table::{list, percent, plain, table, text};
+use super::table::{self, list, percent, table, text};
 
 pub(super) fn status(args: &LiveArgs) -> Result<ExitCode, String> {
     let (answer, body) = args.door.asked("GET", "dashboard", "")?;
@@ -42,14 +42,9 @@ fn tell(told: &Value) {
     };
     let rows: Vec<_> = list(told, "upstreams").iter().map(row).collect();
     say(&format!("\n{}", table(["upstream", "status", "breaker", "endpoints", "why"], &rows)));
-    let row = |one: &Value| {
-        let who = one["assignee"].as_str().or(one["acknowledged_by"].as_str()).unwrap_or("nobody");
-        let (id, title) = (text(&one["id"]), text(&one["title"]));
-        [id, text(&one["severity"]), text(&one["state"]), text(&one["began_at"]), plain(who), title]
-    };
-    let rows: Vec<_> = list(told, "incidents").iter().map(row).collect();
-    if !rows.is_empty() {
-        say(&format!("\n{}", table(["incident", "severity", "state", "since", "who has it", "what"], &rows)));
+    let incidents = list(told, "incidents");
+    if !incidents.is_empty() {
+        say(&format!("\n{}", table::incidents(incidents)));
     }
     let uptime = list(&told["uptime"], "windows").iter();
     let spans: Vec<String> = uptime

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::units;
+
 /// A cell longer than this is cut.
 const WIDEST: usize = 100;
 
@@ -15,9 +17,9 @@ pub(super) fn text(value: &Value) -> String {
 }
 
 /// Without control letters and those that turn the direction of writing.
-pub(super) fn plain(text: &str) -> String {
+fn plain(text: &str) -> String {
     let shown = |letter: char| match letter {
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => '\u{fffd}',
+        letter if units::turns_direction(letter) => '\u{fffd}',
         letter if letter.is_control() => ' ',
         letter => letter,
     };
@@ -26,15 +28,24 @@ pub(super) fn plain(text: &str) -> String {
 
 /// A share in percent, cut and never rounded up.
 pub(super) fn percent(value: &Value) -> String {
-    value.as_f64().map_or_else(
-        || "not observed".to_owned(),
-        |share| format!("{:.3} %", (share * 100_000.0).floor() / 1_000.0),
-    )
+    units::cut_percent(value.as_f64())
 }
 
 /// The members of a list.
 pub(super) fn list<'a>(answer: &'a Value, field: &str) -> &'a [Value] {
     answer[field].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Incidents, one a row.
+pub(super) fn incidents(all: &[Value]) -> String {
+    let row = |one: &Value| {
+        let who = one["assignee"].as_str().or(one["acknowledged_by"].as_str()).unwrap_or("nobody");
+        let [id, severity, state, began, title] =
+            ["id", "severity", "state", "began_at", "title"].map(|field| text(&one[field]));
+        [id, severity, state, began, plain(who), title]
+    };
+    let rows: Vec<_> = all.iter().map(row).collect();
+    table(["incident", "severity", "state", "since", "who has it", "what"], &rows)
 }
 
 /// A line a row, in columns; nothing where there are no rows.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::units::At;
+use crate::units::{At, turns_direction};
 
 /// Characters of a text that came from elsewhere.
 const FOREIGN: usize = 300;
@@ -14,8 +14,7 @@ const DAY_MS: i64 = 86_400_000;
 /// the direction of writing.
 pub(super) fn line(text: &str) -> String {
     let plain = |letter: char| match letter {
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => ' ',
-        _ if letter.is_control() => ' ',
+        _ if turns_direction(letter) || letter.is_control() => ' ',
         _ => letter,
     };
     let cut = text.chars().nth(FOREIGN).is_some();
