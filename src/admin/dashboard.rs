@@ -13,12 +13,12 @@ use super::contract::moment::when;
 use super::observed::{Observed, Provenance};
 use super::uptime::{self, SloView, Span};
 use super::{Admin, dependencies, outbox};
-use crate::control::Snapshot;
+use crate::control::{LevelView, Snapshot};
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::brief;
-use crate::reliability::degradation::Level;
 use crate::reliability::failover::Group;
-use crate::reliability::incident::{Incident, State as IncidentState};
+use crate::reliability::health::Health;
+use crate::reliability::incident::Incident;
 use crate::runtime::clock;
 use crate::units::Written as _;
 use crate::upstream::Upstream;
@@ -110,18 +110,16 @@ impl LiveIncident {
 }
 
 impl Dashboard {
-    pub(super) fn of(admin: &Admin, snapshot: &Snapshot) -> Self {
+    /// `health`: of the whole.
+    pub(super) fn of(admin: &Admin, snapshot: &Snapshot, health: &Health) -> Self {
         let mut live: Vec<&Incident> =
             snapshot.incidents.iter().map(|one| &**one).filter(|one| one.state.is_live()).collect();
-        live.sort_by_key(|one| {
-            let suspected = one.state == IncidentState::Suspected;
-            (suspected, std::cmp::Reverse(one.severity), one.clocks.began)
-        });
-        let health = dependencies::of_the_whole(admin);
-        let (sentence, since) = brief::sentence(&live, &health, admin.control.now());
+        live.sort_by_key(|one| brief::rank(one));
+        let (sentence, since) = brief::sentence(&live, health, admin.control.now());
         let upstreams = dependencies::sorted(admin);
         let service = snapshot.uptime.get(crate::control::SERVICE);
         let queued = admin.control.queued().map(|all| outbox::sums(&all));
+        let level = admin.control.degradation();
         Self {
             sentence,
             since: since.map(when),
@@ -129,14 +127,14 @@ impl Dashboard {
             process: admin.control.records().member().to_owned(),
             uptime_seconds: clock::instant().saturating_duration_since(admin.started.instant).as_secs_f64(),
             incidents: live.iter().take(MOST).map(|one| LiveIncident::of(one)).collect(),
-            doing: doing(admin, snapshot, &upstreams),
+            doing: doing(admin, snapshot, &upstreams, &level),
             upstreams: upstreams.iter().map(|one| dependencies::dependency(admin, one).1).collect(),
             uptime: service.map(|windows| ServiceUptime {
                 target: uptime::promised(admin),
                 windows: uptime::spans(windows),
             }),
             budget: SloView::of(admin, snapshot),
-            degradation_level: level(admin).number(),
+            degradation_level: level.directives.as_ref().map_or(0, |directives| directives.level.number()),
             outbox: queued.map(|sums| QueuedWrites { waiting: sums.waiting, dead: sums.dead }),
             store: admin.control.records().status().map(|status| status.state.as_str()),
             fleet: snapshot.fleet.as_ref().map(|fleet| {
@@ -151,21 +149,15 @@ impl Dashboard {
     }
 }
 
-fn level(admin: &Admin) -> Level {
-    let view = admin.control.degradation();
-    view.directives.as_ref().map_or(Level::default(), |directives| directives.level)
-}
-
 /// What is not as on a quiet day: breakers, groups of endpoints, the level, runs, drills.
-fn doing(admin: &Admin, snapshot: &Snapshot, upstreams: &[Arc<Upstream>]) -> Vec<String> {
+fn doing(admin: &Admin, snapshot: &Snapshot, upstreams: &[Arc<Upstream>], level: &LevelView) -> Vec<String> {
     let now = clock::instant();
     let mut all: Vec<String> = upstreams.iter().filter_map(|one| breaker(one, now)).collect();
     let world = admin.registry.snapshot();
     let serving = world.serving().filter(|one| one.group == Group::Backup);
     all.extend(serving.map(|one| format!("{}: its backup endpoints are called", one.config.name)));
-    let view = admin.control.degradation();
-    if let Some(directives) = &view.directives {
-        let why = directives.why(view.order.as_ref());
+    if let Some(directives) = &level.directives {
+        let why = directives.why(level.order.as_ref());
         all.push(format!("degradation level {} is in force: {why}", directives.level.number()));
     }
     for run in snapshot.recovery.runs.iter().filter(|run| run.is_live()) {
@@ -213,5 +205,7 @@ fn breaker(upstream: &Upstream, now: Instant) -> Option<String> {
 #[utoipa::path(get, path = "/dashboard", responses((status = 200, body = Observed<Dashboard>)))]
 pub(super) async fn dashboard(State(admin): State<Arc<Admin>>) -> Json<Observed<Dashboard>> {
     let snapshot = admin.control.snapshot();
-    Provenance::looked(&admin, &snapshot).answer(&admin, Dashboard::of(&admin, &snapshot))
+    let health = dependencies::of_the_whole(&admin);
+    let view = Dashboard::of(&admin, &snapshot, &health);
+    Provenance::looked(&admin, &snapshot).of(health).answer(&admin, view)
 }

@@ -1,12 +1,13 @@
 //! What a client has already is not sent again: `ETag` and `If-None-Match`.
 //!
-//! Tags are weak: the moment and the age of an answer are no change of what it says.
+//! Tags of answers are weak: the moment and the age of an answer are no change of what it says.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Admin;
 use crate::control::Snapshot;
+use crate::net::sign;
 use crate::reliability::incident::Incident;
 
 /// Stands for what an answer says.
@@ -30,6 +31,11 @@ impl Tag {
             (true, true) => "hs",
         };
         Self(format!("W/\"{}.{}{now}\"", incident.id, incident.version))
+    }
+
+    /// For a file with that content.
+    pub(super) fn of_file(content: &str) -> Self {
+        Self(format!("\"{}\"", sign::short(content)))
     }
 
     /// The answer that `make` gives, or 304 when the client has it already.

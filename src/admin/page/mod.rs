@@ -16,8 +16,8 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 
 use super::dashboard::Dashboard;
+use super::etag::Tag;
 use super::{Admin, dependencies, error, token};
-use crate::net::sign;
 use crate::report::html;
 use crate::runtime::clock;
 
@@ -77,7 +77,7 @@ fn shell(admin: &Admin, status: StatusCode, main: &str, asked: &str) -> Response
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::CACHE_CONTROL, "no-store"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        (header::REFERRER_POLICY, "same-origin"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     (status, headers, page).into_response()
@@ -95,7 +95,7 @@ pub(super) fn page(admin: &Admin, headers: &HeaderMap) -> Response {
     let snapshot = admin.control.snapshot();
     let age = snapshot.looked.map(|at| clock::instant().saturating_duration_since(at.instant));
     let health = dependencies::of_the_whole(admin);
-    let main = overview::main(&Dashboard::of(admin, &snapshot), &health, age);
+    let main = overview::main(&Dashboard::of(admin, &snapshot, &health), &health, age);
     shell(admin, StatusCode::OK, &main, "no")
 }
 
@@ -109,18 +109,12 @@ async fn file(Path(name): Path<String>, headers: HeaderMap) -> Response {
             "GET / is the page",
         );
     };
-    let tag = format!("\"{}\"", sign::short(content));
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
-    let mut answer = match known.is_some_and(|known| known.contains(&tag)) {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => ([(header::CONTENT_TYPE, *kind)], *content).into_response(),
-    };
+    let make = || ([(header::CONTENT_TYPE, *kind)], *content);
+    let mut answer = Tag::of_file(content).answer(&headers, make);
     let fields = answer.headers_mut();
     // Asked again each time, and answered in no more than a head.
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // Hex and quotes: a field may hold them.
-    fields.extend(HeaderValue::from_str(&tag).ok().map(|tag| (header::ETAG, tag)));
     answer
 }
 

@@ -27,7 +27,7 @@ pub use scene::{
     Scene, UpstreamScene, VendorScene,
 };
 
-pub use sentence::sentence;
+pub use sentence::{rank, sentence};
 pub use state::contacts;
 pub use words::bound;
 

@@ -1,22 +1,28 @@
 //! How it is, in one sentence: what stands at the top of a page and of a terminal.
 
+use std::cmp::Reverse;
+
 use super::scene::Scene;
 use super::words::{capital, line, minute};
 use super::{lead, state};
 use crate::reliability::health::{Health, Status};
 use crate::reliability::incident::{Incident, State};
+use crate::reliability::rule::Severity;
 use crate::units::At;
+
+/// How bad an incident is beside others: the worst is the least. A drill comes after all that are real, suspicions after what
+/// is confirmed, and of equals the older one first.
+pub fn rank(incident: &Incident) -> (bool, bool, Reverse<Severity>, At) {
+    let suspected = incident.state == State::Suspected;
+    (incident.is_drill(), suspected, Reverse(incident.severity), incident.clocks.began)
+}
 
 /// The state in one sentence, and since when; `None`: nothing has changed that has a moment.
 ///
-/// Of several incidents the worst is told, then the oldest, and how many others there are. A drill comes after all that are
-/// real, suspicions after what is confirmed.
+/// Of several incidents the worst is told, by [`rank`], and how many others there are.
 pub fn sentence(incidents: &[&Incident], health: &Health, now: At) -> (String, Option<At>) {
-    let rank = |one: &&&Incident| {
-        (one.is_drill(), one.state == State::Suspected, std::cmp::Reverse(one.severity), one.clocks.began)
-    };
     let live: Vec<&Incident> = incidents.iter().copied().filter(|one| one.state.is_live()).collect();
-    let Some(worst) = live.iter().min_by_key(rank) else { return (calm(health), None) };
+    let Some(worst) = live.iter().min_by_key(|one| rank(one)) else { return (calm(health), None) };
     let scene = Scene { at: now, ..Scene::default() };
     let what = capital(&lead::title(worst, &scene));
     let drill = if worst.is_drill() { "Drill: " } else { "" };
@@ -68,7 +74,7 @@ mod tests {
     use super::*;
     use crate::names::IncidentId;
     use crate::reliability::incident::{Actor, Beginning, DrillMark};
-    use crate::reliability::rule::{AlertKey, Rule, Severity};
+    use crate::reliability::rule::{AlertKey, Rule};
 
     /// 2026-11-29 14:02 UTC.
     const BEGAN: i64 = 1_795_960_920_000;
