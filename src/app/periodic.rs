@@ -9,6 +9,7 @@ use crate::control::Own;
 use crate::net::tls;
 use crate::runtime::drain::Drain;
 use crate::runtime::tasks::Tasks;
+use crate::runtime::timer::every;
 use crate::runtime::{clock, fds, pauses, signals};
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::{Event, ProcessEvent};
@@ -33,8 +34,7 @@ async fn seconds(
     (servers, own): (Vec<(String, tls::Server)>, Own),
     drain: Drain,
 ) {
-    let mut second = tokio::time::interval(Duration::from_secs(1));
-    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut second = every(Duration::from_secs(1));
     let looks = CertificateLooks::new(servers, own);
     for tick in 1_u64.. {
         tokio::select! {

@@ -12,6 +12,7 @@ use crate::config::reload::Reloader;
 use crate::reliability::canary::{self, CanarySample, CanaryTimes};
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
+use crate::runtime::timer::every;
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::Event;
 use crate::telemetry::labels::Direction;
@@ -76,8 +77,7 @@ impl Canary {
 
     /// Looks once a second until asked to leave.
     pub async fn run(self: Arc<Self>, reloader: Arc<Reloader>, drain: Drain) {
-        let mut second = tokio::time::interval(Duration::from_secs(1));
-        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut second = every(Duration::from_secs(1));
         loop {
             tokio::select! {
                 () = drain.requested() => return,

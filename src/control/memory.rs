@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::insight::resources::{MemoryGauge, MemoryRoom};
+use crate::runtime::timer::every;
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::{Event, MemoryEvent};
 use crate::upstream::registry::Registry;
@@ -51,8 +52,7 @@ impl MemoryWatch {
 
     /// For as long as the process lives: what is under way while it leaves is bounded as well.
     pub async fn run(self, registry: Arc<Registry>) {
-        let mut tick = tokio::time::interval(EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tick = every(EVERY);
         let mut was_tight = false;
         loop {
             tick.tick().await;

@@ -90,6 +90,7 @@ use crate::reliability::readings::Stage;
 use crate::reliability::recovery::Recovery;
 use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
+use crate::runtime::timer::every;
 use crate::runtime::{chance, pauses};
 use crate::store::Store;
 use crate::telemetry::Telemetry;
@@ -217,8 +218,7 @@ impl Control {
     pub async fn run(mut self, drain: Drain) {
         // An order may come before the first look: whom it calls is the operator's to say then, too.
         self.heed_config();
-        let mut second = tokio::time::interval(Duration::from_secs(1));
-        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut second = every(Duration::from_secs(1));
         // What a fleet has stored, the synchronisation brings.
         let mut restored = !self.fleet.is_single();
         let mut left = Box::pin(self.records.clone().left_behind_at_last());

@@ -16,6 +16,7 @@ use crate::reliability::drill::{
 };
 use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
+use crate::runtime::timer::every;
 use crate::store::rows::millis;
 use crate::store::{DatabaseState, StoreError};
 use crate::telemetry::event::DrillEvent;
@@ -38,8 +39,7 @@ pub struct DrillScheduleView {
 
 /// Follows the calendar until asked to leave.
 pub(super) async fn follow(handle: Handle, drain: Drain) {
-    let mut second = tokio::time::interval(Duration::from_secs(1));
-    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut second = every(Duration::from_secs(1));
     loop {
         tokio::select! {
             () = drain.requested() => return,

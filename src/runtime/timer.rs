@@ -100,6 +100,13 @@ pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option
     }
 }
 
+/// Ticks this far apart, the first at once; after a late one the next is as far away, and none is made up for.
+pub fn every(span: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(span);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;

@@ -4,27 +4,9 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::proxy::{Proxy, proxy};
+use crate::support::proxy::{Proxy, proxy, with_token};
 use crate::support::raw::{Client, ask_http1};
 use crate::support::upstream::{Upstream, status};
-
-fn with_token(backend: &Upstream, dir: &tempfile::TempDir, ingress: &str) -> Proxy {
-    let token = dir.path().join("token");
-    std::fs::write(&token, "0123456789abcdef").expect("writes");
-    proxy(&format!(
-        r#"
-            [ingress]
-            listen = "127.0.0.1:0"
-            {ingress}
-            [upstreams.backend]
-            endpoints = ["{}"]
-            [admin]
-            listen = "127.0.0.1:0"
-            token_file = {token:?}
-        "#,
-        backend.address
-    ))
-}
 
 fn answers(proxy: &Proxy, what: &str) {
     let asked = Instant::now();
@@ -39,7 +21,7 @@ fn answers(proxy: &Proxy, what: &str) {
 #[test]
 fn silent_connections_give_their_places_to_whoever_asks() {
     let (backend, dir) = (Upstream::start(status(200)), tempfile::tempdir().expect("a directory"));
-    let proxy = with_token(&backend, &dir, "");
+    let proxy = with_token(backend.address, dir.path(), "", 0);
     let silent: Vec<TcpStream> = (0..400).filter_map(|_| TcpStream::connect(proxy.admin()).ok()).collect();
     assert!(silent.len() > 300, "{}", silent.len());
     answers(&proxy, "silent connections");
@@ -48,7 +30,7 @@ fn silent_connections_give_their_places_to_whoever_asks() {
 #[test]
 fn bodies_that_never_come_take_no_slot_and_a_token_is_asked_for_before_them() {
     let (backend, dir) = (Upstream::start(status(200)), tempfile::tempdir().expect("a directory"));
-    let proxy = with_token(&backend, &dir, "");
+    let proxy = with_token(backend.address, dir.path(), "", 0);
     let order = |token: &str| {
         format!(
             "POST /api/v2/sre/config/reload HTTP/1.1\r\nHost: localhost\r\n{token}Content-Length: 1000\r\n\r\n{{"
@@ -74,7 +56,7 @@ fn bodies_that_never_come_take_no_slot_and_a_token_is_asked_for_before_them() {
 #[test]
 fn an_order_says_what_it_has_to_say_within_512_kib() {
     let (backend, dir) = (Upstream::start(status(200)), tempfile::tempdir().expect("a directory"));
-    let proxy = with_token(&backend, &dir, "");
+    let proxy = with_token(backend.address, dir.path(), "", 0);
     let bearer = "Authorization: Bearer 0123456789abcdef\r\n";
     let body = format!("{{\"title\": \"{}\"}}", "x".repeat(600_000));
     let answer = proxy.ask("POST", "incidents/test", bearer, &body);
@@ -84,7 +66,7 @@ fn an_order_says_what_it_has_to_say_within_512_kib() {
 #[test]
 fn a_flood_of_the_claimed_traffic_port_keeps_nobody_from_the_admin_port() {
     let (backend, dir) = (Upstream::start(status(200)), tempfile::tempdir().expect("a directory"));
-    let proxy = with_token(&backend, &dir, "claim_sre_api = true");
+    let proxy = with_token(backend.address, dir.path(), "claim_sre_api = true", 0);
     let stalled: Vec<TcpStream> = (0..500)
         .filter_map(|_| {
             let mut stream = TcpStream::connect(proxy.ingress()).ok()?;

@@ -88,10 +88,8 @@ fn latency_is_added_and_the_answer_is_the_upstreams() {
     assert_eq!(now(&proxy)["hit"].as_u64(), hits, "nothing is hit after its end");
 }
 
-#[test]
-fn it_is_detected_measured_and_in_no_figure_and_nobody_is_called() {
-    let (backend, hook) = (Upstream::start(status(200)), Upstream::start(status(200)));
-    let secrets = tempfile::tempdir().expect("a directory");
+/// A sidecar that calls `hook`, after fifty requests that went well.
+fn calling(backend: &Upstream, hook: &Upstream, secrets: &tempfile::TempDir) -> Proxy {
     let key = secrets.path().join("key");
     std::fs::write(&key, "0123456789abcdef").expect("writes");
     let channel = format!(
@@ -100,6 +98,14 @@ fn it_is_detected_measured_and_in_no_figure_and_nobody_is_called() {
     );
     let proxy = ingress_to(backend.address, &channel);
     (0..50).for_each(|_| assert_eq!(proxy.get("/").status, 200));
+    proxy
+}
+
+#[test]
+fn it_is_detected_measured_and_in_no_figure_and_nobody_is_called() {
+    let (backend, hook) = (Upstream::start(status(200)), Upstream::start(status(200)));
+    let secrets = tempfile::tempdir().expect("a directory");
+    let proxy = calling(&backend, &hook, &secrets);
     begin(&proxy, &format!("\"fault\": \"error\", {ALL}"));
     eventually("it is detected", || {
         proxy.get("/");
@@ -141,14 +147,7 @@ fn it_is_detected_measured_and_in_no_figure_and_nobody_is_called() {
 fn who_is_called_by_order_reads_that_it_is_a_drill() {
     let (backend, hook) = (Upstream::start(status(200)), Upstream::start(status(200)));
     let secrets = tempfile::tempdir().expect("a directory");
-    let key = secrets.path().join("key");
-    std::fs::write(&key, "0123456789abcdef").expect("writes");
-    let channel = format!(
-        "{GUARDED}[notify.hook]\nkind = \"webhook\"\nurl = \"http://{}/\"\nsecret_file = {key:?}\n",
-        hook.address
-    );
-    let proxy = ingress_to(backend.address, &channel);
-    (0..50).for_each(|_| assert_eq!(proxy.get("/").status, 200));
+    let proxy = calling(&backend, &hook, &secrets);
     begin(&proxy, &format!("\"fault\": \"error\", \"call\": true, {ALL}"));
     eventually("somebody is told", || {
         proxy.get("/");

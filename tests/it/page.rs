@@ -3,13 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::proxy::{Proxy, ingress_to, proxy};
+use crate::support::proxy::{Proxy, TOKEN, ingress_to, with_token};
 use crate::support::raw::{Response, ask_http1};
 use crate::support::tools::{python, run_within};
 use crate::support::upstream::{Upstream, status};
 use crate::support::{eventually, pace, within};
-
-const TOKEN: &str = "0123456789abcdef";
 
 fn browser(proxy: &Proxy, path: &str, more: &str) -> Response {
     let accept = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
@@ -27,25 +25,7 @@ fn form(proxy: &Proxy, path: &str, body: &str) -> Response {
 }
 
 fn guarded(backend: &Upstream, dir: &tempfile::TempDir) -> Proxy {
-    guarded_at(backend, dir, 0)
-}
-
-/// At that port; 0: at any.
-fn guarded_at(backend: &Upstream, dir: &tempfile::TempDir, port: u16) -> Proxy {
-    let token = dir.path().join("token");
-    std::fs::write(&token, TOKEN).expect("writes");
-    proxy(&format!(
-        r#"
-            [ingress]
-            listen = "127.0.0.1:0"
-            [upstreams.backend]
-            endpoints = ["{}"]
-            [admin]
-            listen = "127.0.0.1:{port}"
-            token_file = {token:?}
-        "#,
-        backend.address
-    ))
+    with_token(backend.address, dir.path(), "", 0)
 }
 
 #[test]
@@ -212,7 +192,7 @@ fn a_browser_sees_what_the_api_says_orders_by_it_and_survives_a_restart() {
         before.stop();
         let gone = !visit.is_finished();
         within(Duration::from_secs(60), "it is to come back", || !gone || signalled(&signal, "start"));
-        let _after = gone.then(|| guarded_at(&backend, &dir, port));
+        let _after = gone.then(|| with_token(backend.address, dir.path(), "", port));
         visit.join().expect("the visit ends well")
     });
     let told: serde_json::Value = serde_json::from_slice(&said).expect("one object");

@@ -284,6 +284,27 @@ impl Drop for Proxy {
     }
 }
 
+/// What [`with_token`] asks for.
+pub const TOKEN: &str = "0123456789abcdef";
+
+/// An ingress, with `ingress` in its table, whose admin port asks for a token and listens at `port`; 0: at any.
+pub fn with_token(backend: SocketAddr, dir: &std::path::Path, ingress: &str, port: u16) -> Proxy {
+    let token = dir.join("token");
+    std::fs::write(&token, TOKEN).expect("writes");
+    proxy(&format!(
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            {ingress}
+            [upstreams.backend]
+            endpoints = ["{backend}"]
+            [admin]
+            listen = "127.0.0.1:{port}"
+            token_file = {token:?}
+        "#
+    ))
+}
+
 /// An ingress in front of one backend.
 pub fn ingress_to(backend: SocketAddr, more: &str) -> Proxy {
     proxy(&format!(
