@@ -9,6 +9,8 @@
 
 #[path = "simulation/days.rs"]
 mod days;
+#[path = "simulation/degradation.rs"]
+mod degradation;
 #[path = "simulation/dice.rs"]
 mod dice;
 #[path = "simulation/fleet/mod.rs"]
@@ -42,6 +44,9 @@ const FLEETS: u64 = 10_000;
 
 /// Most seeds of the outbox: each takes about 8 ms at full speed.
 const OUTBOXES: u64 = 10_000;
+
+/// Most seeds of degradation: each takes about 2 ms at full speed.
+const DEGRADATIONS: u64 = 10_000;
 
 /// Most seeds of recovery: each takes about 20 ms at full speed.
 const RECOVERIES: u64 = 10_000;
@@ -103,4 +108,9 @@ fn whatever_falls_ill_no_step_is_done_twice_and_every_run_ends() {
 #[test]
 fn whatever_fails_what_was_acknowledged_is_delivered_in_order_or_kept() {
     seeds(outbox::run, OUTBOXES, "whatever_fails_what");
+}
+
+#[test]
+fn whatever_group_falls_ill_nobody_is_sent_to_a_worse_one_and_all_is_as_it_was_in_the_end() {
+    seeds(degradation::run, DEGRADATIONS, "whatever_group");
 }

@@ -105,6 +105,14 @@ pub struct GroupSight {
     pub breaker: BreakerSight,
 }
 
+impl GroupSight {
+    /// Does an endpoint of it get requests, and answer them as far as checks can see?
+    fn serves(self) -> bool {
+        let passes = !matches!(self.breaker, BreakerSight::Open | BreakerSight::HeldOpen);
+        self.endpoints > 0 && self.passing > 0 && passes
+    }
+}
+
 /// How a group is, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
@@ -201,6 +209,8 @@ pub struct Failover {
     order: Option<FailoverOrder>,
     /// How the first group and the backup group were at the last look.
     seen: (Condition, Condition),
+    /// Did the first group answer anybody at the last look? What is no reason to leave it is none to go back to it.
+    first_serves: bool,
 }
 
 impl Default for Failover {
@@ -214,6 +224,7 @@ impl Default for Failover {
             strikes: 0,
             order: None,
             seen: (Condition::Unsure, Condition::Unsure),
+            first_serves: false,
         }
     }
 }
@@ -276,6 +287,7 @@ impl Failover {
         self.end_order(|order| order.until <= now);
         let blind = self.looked.replace(now).is_some_and(|last| now.saturating_duration_since(last) > BLIND);
         self.empty_since = (first.endpoints == 0).then(|| self.empty_since.unwrap_or(now));
+        self.first_serves = first.serves();
         let (first, why) = self.first(policy, first, now);
         let backup = condition_of_backup(policy, backup);
         self.seen = (first, backup);
@@ -318,7 +330,7 @@ impl Failover {
 
     fn leaves_backup(&self, policy: &FailoverPolicy, now: Instant) -> Option<SwitchReason> {
         let (first, backup) = self.seen;
-        if backup.is_ill() && first < backup {
+        if backup.is_ill() && first < backup && self.first_serves {
             return Some(SwitchReason::BackupIll);
         }
         let over = self.back_at(policy).is_some_and(|at| at <= now);

@@ -19,6 +19,16 @@ from .strop import Api, Binary
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 PEERS = ["nginx", "haproxy", "envoy"]
 STROPS = ["strop on", "strop shadow", "strop off"]
+# The example of its documentation, asked for the idle round trip once in the 60 s that are usual there.
+ADAPTIVE = """\
+          - name: envoy.filters.http.adaptive_concurrency
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.adaptive_concurrency.v3.AdaptiveConcurrency
+              gradient_controller_config:
+                sample_aggregate_percentile: { value: 90 }
+                concurrency_limit_params: { concurrency_update_interval: 0.1s }
+                min_rtt_calc_params: { jitter: { value: 10 }, interval: 60s, request_count: 50 }
+              enabled: { default_value: true, runtime_key: adaptive_concurrency.enabled }"""
 ALL_CORES = f"0-{(os.cpu_count() or 1) - 1}"
 
 
@@ -40,7 +50,7 @@ class Setting:
     breaker: tuple[tuple[str, str], ...] = ()
     more: str = ""
     front: str = ""
-    # For HAProxy: requests at once for each endpoint, the others queue; 0: all.
+    # For HAProxy: requests at once for each endpoint, the others queue; for Envoy: adaptive concurrency. 0: all.
     slots: int = 0
     # A name server, where endpoints are names; `moving`: what they stand for changes.
     names: str = ""
@@ -215,6 +225,7 @@ def _envoy(setting: Setting) -> dict[str, str]:
     return {
         "FIRST_BYTE": f"{setting.first_byte}s", "DISCOVERY": "STRICT_DNS" if setting.names else "STATIC",
         "SERVERS": "\n".join(servers), "UPSTREAM": upstream, "RESOLVER": resolver,
+        "FILTERS": ADAPTIVE if setting.slots else "",
     }
 
 

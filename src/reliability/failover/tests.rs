@@ -180,6 +180,19 @@ fn an_order_keeps_nobody_with_a_backup_group_that_is_worse() {
 }
 
 #[test]
+fn a_first_group_that_answers_nobody_is_no_way_out_of_a_thin_backup_group() {
+    for first in [sight(0, 0), with(BreakerSight::HeldOpen), with(BreakerSight::Open)] {
+        let policy = FailoverPolicy { min_healthy: Percent::of(50), ..POLICY };
+        let mut seen = Watched::new(policy);
+        let thin = sight(10, 1);
+        assert_eq!(seen.look(DEAD, WELL), Group::Backup);
+        assert_eq!(seen.look(DEAD, thin), Group::Backup);
+        assert_eq!(seen.look(first, thin), Group::Backup, "{first:?}");
+        assert_eq!(seen.look(WELL, thin), Group::First, "it answers again, and all");
+    }
+}
+
+#[test]
 fn only_the_order_that_is_picked_ends() {
     let mut seen = Watched::new(POLICY);
     seen.order(600);
@@ -226,11 +239,11 @@ proptest! {
             let before = seen.switches.len();
             let group = seen.look(first, backup);
             let (first, backup) = seen.failover.seen;
-            let (own, other) = match group {
-                Group::First => (first, backup),
-                Group::Backup => (backup, first),
+            let (own, other, other_serves) = match group {
+                Group::First => (first, backup, true),
+                Group::Backup => (backup, first, seen.failover.first_serves),
             };
-            prop_assert!(!(own.is_ill() && own > other), "{group:?}: {first:?} {backup:?}");
+            prop_assert!(!(own.is_ill() && own > other && other_serves), "{group:?}: {first:?} {backup:?}");
             if let Some((to, why)) = seen.switches.get(before) {
                 prop_assert_eq!(*to, group);
                 // A switch by evidence leaves what is ill, or goes back to what is well.

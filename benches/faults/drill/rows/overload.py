@@ -39,7 +39,7 @@ def cases(small: bool) -> list[Case]:
     }
     overload = functools.partial(_overload, seconds=6.0 if small else 30.0)
     found = [Case(name, measure, strop) for name, measure in ordinary.items()]
-    return [*found, Case("three times the capacity", overload, ("strop on", "strop off", "haproxy"))]
+    return [*found, Case("three times the capacity", overload, ("strop on", "strop off", "haproxy", "envoy"))]
 
 
 def _day() -> list[Stream]:
