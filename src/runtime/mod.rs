@@ -9,6 +9,7 @@ pub mod pauses;
 pub mod readiness;
 pub mod signals;
 pub mod tasks;
+pub mod threads;
 pub mod timer;
 pub mod workers;
 pub mod zone;

@@ -270,6 +270,7 @@ fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
     families.extend(logged());
     families.extend(memory(telemetry));
     families.extend(pauses());
+    families.extend(super::threads::families().map(Family::done));
     families.extend(config(telemetry));
     families
 }

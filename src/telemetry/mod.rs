@@ -36,6 +36,7 @@ pub mod slow;
 pub mod sre;
 pub mod store;
 pub mod telling;
+mod threads;
 pub mod totals;
 mod upstream_families;
 pub mod upstreams;

@@ -167,3 +167,21 @@ fn dump(log: &str) -> hdrhistogram::Histogram<u64> {
     }
     all
 }
+
+#[test]
+fn what_each_thread_ran_and_waited_is_told_and_never_falls() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    let of = |family: &str, thread: &str| proxy.metric(family, &format!("thread=\"{thread}\""));
+    let before = of("strop_thread_cpu_seconds_total", "worker-0");
+    let waited = of("strop_thread_wait_seconds_total", "worker-0");
+    eventually("the worker's time grows with its requests", || {
+        (0..50).for_each(|_| drop(proxy.get("/")));
+        of("strop_thread_cpu_seconds_total", "worker-0") > before
+    });
+    assert!(of("strop_thread_wait_seconds_total", "worker-0") >= waited);
+    assert!(of("strop_thread_cpu_seconds_total", "control") > 0.0, "the metrics themselves are made there");
+    assert!(
+        proxy.admin_get("/metrics").text().contains("strop_thread_preemptions_total{thread=\"worker-0\"}")
+    );
+}

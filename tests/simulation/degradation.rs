@@ -247,7 +247,10 @@ impl Service {
             Group::Backup => {
                 let ill = out || (first.endpoints > 0 && thin(first));
                 assert!(ordered || ill, "nothing is the matter: {moved:?}, {first:?}");
-                assert!(!backup_out || (ordered && out), "to a group that answers nobody: {moved:?}, {backup:?}");
+                assert!(
+                    !backup_out || (ordered && out),
+                    "to a group that answers nobody: {moved:?}, {backup:?}"
+                );
             }
             Group::First => {
                 self.returned.push(self.t);
