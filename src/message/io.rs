@@ -104,7 +104,12 @@ impl Io {
     }
 
     /// Moves bytes of plain TCP into an empty pipe; see [`Pipe::fill`].
-    pub(super) fn poll_into(&self, cx: &mut Context<'_>, pipe: &mut Pipe, most: u64) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_into(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: &mut Pipe,
+        most: u64,
+    ) -> Poll<io::Result<usize>> {
         let Self::Tcp(tcp) = self else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
         loop {
             ready!(tcp.poll_read_ready(cx))?;

@@ -172,7 +172,12 @@ impl ByteStream {
     }
 
     /// Moves at most `most` bytes of a plain stream, of which nothing was read ahead, into an empty `pipe`; 0 at its end.
-    pub(super) fn poll_into(&self, cx: &mut Context<'_>, pipe: &mut Pipe, most: u64) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_into(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: &mut Pipe,
+        most: u64,
+    ) -> Poll<io::Result<usize>> {
         self.io.borrow_mut().poll_into(cx, pipe, most)
     }
 

@@ -159,7 +159,12 @@ impl Pump {
     }
 
     /// Sends on by the pipe; ready when the message has ended, or what is left of it is short.
-    fn splice(&mut self, cx: &mut Context<'_>, conn: &H1Conn, body: &mut Body) -> Poll<Result<(), PumpError>> {
+    fn splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        conn: &H1Conn,
+        body: &mut Body,
+    ) -> Poll<Result<(), PumpError>> {
         loop {
             ready!(self.poll_pipe(cx, conn, body))?;
             let Some(pipe) = self.pipe.as_mut().filter(|_| !self.ended && body.splices()) else {
@@ -183,7 +188,12 @@ impl Pump {
     }
 
     /// Empties the pipe into the connection.
-    fn poll_pipe(&mut self, cx: &mut Context<'_>, conn: &H1Conn, body: &mut Body) -> Poll<Result<(), PumpError>> {
+    fn poll_pipe(
+        &mut self,
+        cx: &mut Context<'_>,
+        conn: &H1Conn,
+        body: &mut Body,
+    ) -> Poll<Result<(), PumpError>> {
         self.waits = Waits::Sink;
         while let Some(pipe) = self.pipe.as_mut().filter(|pipe| pipe.held() > 0) {
             let sent = ready!(conn.stream().poll_out_of(cx, pipe)).map_err(PumpError::Sink)?;

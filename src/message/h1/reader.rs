@@ -71,7 +71,9 @@ impl BodyReader {
     /// How much of it is left, where that is enough to go past this process: of a known length, and nothing of it at hand.
     pub(crate) fn splices(&self) -> Option<u64> {
         match self.left {
-            BodyLeft::Bytes(left) if left >= WORTH && self.buf.is_empty() && self.conn.stream().is_plain() => {
+            BodyLeft::Bytes(left)
+                if left >= WORTH && self.buf.is_empty() && self.conn.stream().is_plain() =>
+            {
                 Some(left)
             }
             BodyLeft::Bytes(_) | BodyLeft::Chunks(_) | BodyLeft::Trailers(_) | BodyLeft::UntilClose => None,
