@@ -17,6 +17,7 @@ use super::h1::reader::BodyReader;
 use super::h2::Streamed;
 use super::head::{Framing, HeadStore, Method, ResponseHead};
 use super::kept::{KeptBody, KeptRoom, LONGEST};
+use super::splice::Pipe;
 
 mod error;
 
@@ -320,6 +321,27 @@ impl Body {
             return Poll::Ready(Err(BodyError::TooLong));
         }
         Poll::Ready(Ok(there))
+    }
+
+    /// May what is left of it go past this process? Nobody wants a copy, it has begun, and all of it is allowed.
+    pub(super) fn splices(&self) -> bool {
+        let BodyKind::H1(reader) = &self.kind else { return false };
+        let alone = self.copy.is_none() && self.tee.is_none() && self.passed > 0;
+        alone && reader.splices().is_some_and(|left| left <= self.allowed)
+    }
+
+    /// Moves some of what is left into `pipe`, which is empty. It counts when it leaves the pipe: [`Self::spliced`].
+    pub(super) fn poll_into(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<Result<(), BodyError>> {
+        match &mut self.kind {
+            BodyKind::H1(reader) => reader.poll_into(cx, pipe),
+            BodyKind::Empty | BodyKind::Gone | BodyKind::Full(_) | BodyKind::H2(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// So many bytes have left the pipe for whom they were meant.
+    pub(super) fn spliced(&mut self, n: usize) {
+        self.passed += n as u64;
+        self.allowed = self.allowed.saturating_sub(n as u64);
     }
 
     /// The bytes that are there.

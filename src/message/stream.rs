@@ -14,6 +14,7 @@ use tokio::io::AsyncWrite;
 use super::account::Abort;
 use super::buf::{Buf, SIZE};
 use super::io::{Io, IoReadiness};
+use super::splice::Pipe;
 
 /// Bytes both ways, with those that were read ahead.
 pub struct ByteStream {
@@ -163,6 +164,26 @@ impl ByteStream {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         Poll::Ready(Ok(written))
+    }
+
+    /// Plain TCP: its bytes may go past this process.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(*self.io.borrow(), Io::Tcp(_))
+    }
+
+    /// Moves at most `most` bytes of a plain stream, of which nothing was read ahead, into an empty `pipe`; 0 at its end.
+    pub(super) fn poll_into(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: &mut Pipe,
+        most: u64,
+    ) -> Poll<io::Result<usize>> {
+        self.io.borrow_mut().poll_into(cx, pipe, most)
+    }
+
+    /// Moves what is in `pipe` to a plain stream; the number of bytes.
+    pub(super) fn poll_out_of(&self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        self.io.borrow_mut().poll_out_of(cx, pipe)
     }
 
     /// Sends on what a TLS session still holds.

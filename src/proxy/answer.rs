@@ -183,7 +183,7 @@ async fn pump_all(
         if !pump.has_ended()
             && let Err(error) = answer.remainder.poll(cx)
         {
-            return Poll::Ready(Err(pump.break_off(cx, conn, error)));
+            return Poll::Ready(Err(pump.break_off(cx, conn, &mut answer.body, error)));
         }
         if let Poll::Ready(sent) = pump.poll(cx, conn, &mut answer.body) {
             return Poll::Ready(sent);

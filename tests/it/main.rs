@@ -94,6 +94,8 @@ mod kubernetes;
 /// How much of the service is given up: by order, by open breakers, and back by itself.
 mod levels;
 mod live;
+/// What is long goes from socket to socket.
+mod long_bodies;
 /// Requests that two readers could read differently never reach the backend in a changed meaning.
 mod malformed;
 /// Only what is the matter is an incident.

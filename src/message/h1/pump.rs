@@ -12,6 +12,7 @@ use crate::message::body::{Body, BodyError};
 use crate::message::fields;
 use crate::message::head::{Framing, HeadStore};
 use crate::message::scratch::Scratch;
+use crate::message::splice::{Pipe, WORTH};
 
 /// Why a message could not be sent whole, by the side that failed.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,8 @@ pub struct Pump {
     /// Short pieces are gathered until there is nothing more at hand. Not for a message that may have to be sent again:
     /// what was gathered is gone from its body.
     gathers: bool,
+    /// What has left the body and not yet reached the connection, while that is so.
+    pipe: Option<Pipe>,
 }
 
 /// Up to here a copy is cheaper than a vectored write.
@@ -75,6 +78,7 @@ impl Pump {
             started: false,
             waits: Waits::Sink,
             gathers: false,
+            pipe: None,
         }
     }
 
@@ -104,10 +108,14 @@ impl Pump {
         self.waits = Waits::Sink;
         ready!(conn.poll_queue(cx)).map_err(PumpError::Sink)?;
         while !self.ended {
+            if self.pipe.is_some() || self.may_splice(conn, body) {
+                ready!(self.splice(cx, conn, body))?;
+                continue;
+            }
             match body.poll_data(cx) {
                 Poll::Ready(Ok(0)) => self.end(body)?,
                 Poll::Ready(Ok(there)) => ready!(self.send(cx, conn, body, there))?,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.break_off(cx, conn, error))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.break_off(cx, conn, body, error))),
                 Poll::Pending => {
                     ready!(self.poll_out(cx, conn))?;
                     self.waits = Waits::Source;
@@ -119,8 +127,15 @@ impl Pump {
     }
 
     /// The message has no end. What came before the break still belongs to the peer.
-    pub fn break_off(&mut self, cx: &mut Context<'_>, conn: &H1Conn, error: BodyError) -> PumpError {
+    pub fn break_off(
+        &mut self,
+        cx: &mut Context<'_>,
+        conn: &H1Conn,
+        body: &mut Body,
+        error: BodyError,
+    ) -> PumpError {
         conn.spoil();
+        let _ = self.poll_pipe(cx, conn, body);
         let _ = self.poll_out(cx, conn);
         PumpError::Source(error)
     }
@@ -128,6 +143,65 @@ impl Pump {
     /// Is there nothing more to be had of the body?
     pub fn has_ended(&self) -> bool {
         self.ended
+    }
+
+    /// Everything before is on its way, and what is left is long, of a known length, and between plain sockets.
+    fn may_splice(&mut self, conn: &H1Conn, body: &Body) -> bool {
+        let may = self.left >= WORTH
+            && matches!(self.framing, Framing::Length(_))
+            && self.out.len() == self.out_at
+            && conn.stream().is_plain()
+            && body.splices();
+        if may {
+            self.pipe = Pipe::take();
+        }
+        self.pipe.is_some()
+    }
+
+    /// Sends on by the pipe; ready when the message has ended, or what is left of it is short.
+    fn splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        conn: &H1Conn,
+        body: &mut Body,
+    ) -> Poll<Result<(), PumpError>> {
+        loop {
+            ready!(self.poll_pipe(cx, conn, body))?;
+            let Some(pipe) = self.pipe.as_mut().filter(|_| !self.ended && body.splices()) else {
+                self.pipe = None;
+                return Poll::Ready(Ok(()));
+            };
+            match body.poll_into(cx, pipe) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    self.pipe = None;
+                    return Poll::Ready(Err(self.break_off(cx, conn, body, error)));
+                }
+                Poll::Pending => {
+                    // Empty: somebody else may need it meanwhile.
+                    self.pipe = None;
+                    self.waits = Waits::Source;
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Empties the pipe into the connection.
+    fn poll_pipe(
+        &mut self,
+        cx: &mut Context<'_>,
+        conn: &H1Conn,
+        body: &mut Body,
+    ) -> Poll<Result<(), PumpError>> {
+        self.waits = Waits::Sink;
+        while let Some(pipe) = self.pipe.as_mut().filter(|pipe| pipe.held() > 0) {
+            let sent = ready!(conn.stream().poll_out_of(cx, pipe)).map_err(PumpError::Sink)?;
+            body.spliced(sent);
+            self.left = self.left.saturating_sub(sent as u64);
+            self.ended = self.left == 0;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_out(&mut self, cx: &mut Context<'_>, conn: &H1Conn) -> Poll<Result<(), PumpError>> {

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::chunked::Chunked;
 use super::conn::H1Conn;
@@ -14,6 +14,7 @@ use crate::message::body::BodyError;
 use crate::message::buf::{self, Buf, SIZE};
 use crate::message::fields;
 use crate::message::head::{Framing, HeadStore};
+use crate::message::splice::{Pipe, WORTH};
 
 enum BodyLeft {
     Bytes(u64),
@@ -65,6 +66,35 @@ impl BodyReader {
     /// Are the next `n` bytes the last? Of a body with trailers it is not known.
     pub(crate) fn ends_after(&self, n: usize) -> bool {
         matches!(self.left, BodyLeft::Bytes(left) if left == n as u64)
+    }
+
+    /// How much of it is left, where that is enough to go past this process: of a known length, and nothing of it at hand.
+    pub(crate) fn splices(&self) -> Option<u64> {
+        match self.left {
+            BodyLeft::Bytes(left)
+                if left >= WORTH && self.buf.is_empty() && self.conn.stream().is_plain() =>
+            {
+                Some(left)
+            }
+            BodyLeft::Bytes(_) | BodyLeft::Chunks(_) | BodyLeft::Trailers(_) | BodyLeft::UntilClose => None,
+        }
+    }
+
+    /// Moves some of what is left into `pipe`, which is empty.
+    pub(crate) fn poll_into(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<Result<(), BodyError>> {
+        let BodyLeft::Bytes(left) = &mut self.left else { return Poll::Ready(Ok(())) };
+        self.buf.rest();
+        let moved = ready!(self.conn.stream().poll_into(cx, pipe, *left)).map_err(BodyError::Broken)?;
+        if moved == 0 {
+            return Poll::Ready(self.ended_by_peer());
+        }
+        *left = left.saturating_sub(moved as u64);
+        let over = *left == 0;
+        self.passed += moved as u64;
+        if over {
+            self.finish();
+        }
+        Poll::Ready(Ok(()))
     }
 
     pub(crate) fn data(&self) -> &[u8] {
