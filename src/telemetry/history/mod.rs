@@ -1,8 +1,8 @@
 //! The traffic of the last hour in steps of ten seconds: of each series its outcomes and a histogram of two significant digits.
 //!
 //! Fed once a second with what the shards have recorded, beside the rings: the request path knows nothing of it. It lives in
-//! memory alone, and a restart loses it. All of it together takes at most [`ROOM`] bytes, whatever the config holds: a step that
-//! outgrows its room is told more coarsely, and series beyond [`SERIES`] are counted as one for each direction.
+//! memory alone, and a restart loses it. All of it together takes at most 8 MiB, whatever the config holds: a step that
+//! outgrows its room is told more coarsely, and series beyond 254 are counted as one for each direction.
 //!
 //! # Invariants
 //! * An exchange is counted in exactly one step, under its series or under that of the others.
