@@ -2,6 +2,7 @@
 
 mod audit;
 mod breakers;
+mod calendar;
 mod config;
 pub mod contract;
 mod dashboard;
@@ -18,6 +19,7 @@ mod health_view;
 mod idempotency;
 mod inbound;
 mod incidents;
+mod infrastructure;
 mod mutations;
 mod observed;
 mod open_streams;
@@ -38,6 +40,7 @@ mod stream;
 mod strict;
 mod texts;
 mod token;
+mod traffic;
 mod upstreams;
 mod uptime;
 mod words;

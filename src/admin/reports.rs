@@ -101,7 +101,7 @@ fn bad(problem: String) -> ApiError {
     ApiError::BadQuery { problem }
 }
 
-fn now() -> At {
+pub(super) fn now() -> At {
     At(millis(clock::now().wall))
 }
 
@@ -111,12 +111,12 @@ fn promised(admin: &Admin) -> Objectives {
     Objectives { uptime: slo.uptime.ratio(), requests: slo.success.ratio() }
 }
 
-fn zone(said: Option<&str>) -> Result<Zone, ApiError> {
+pub(super) fn zone(said: Option<&str>) -> Result<Zone, ApiError> {
     Zone::read(said.unwrap_or("UTC")).map_err(bad)
 }
 
 /// Makes a report beside everything else.
-async fn made<T: Send + 'static>(
+pub(super) async fn made<T: Send + 'static>(
     admin: &Admin,
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
 ) -> Result<T, ApiError> {
@@ -129,7 +129,7 @@ async fn made<T: Send + 'static>(
     tasks::aside(work).await.unwrap_or(Err(ApiError::Broken))
 }
 
-fn reader(admin: &Admin) -> Result<Reader, ApiError> {
+pub(super) fn reader(admin: &Admin) -> Result<Reader, ApiError> {
     admin.control.records().reader().ok_or(ApiError::NoStore)
 }
 

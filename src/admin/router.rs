@@ -14,8 +14,9 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::{
-    audit, breakers, config, dashboard, degradation, drills, error, health, idempotency, incidents, outbox,
-    page, performance, recovery, reports, runbooks, silences, stream, strict, texts, upstreams, uptime,
+    audit, breakers, calendar, config, dashboard, degradation, drills, error, health, idempotency, incidents,
+    infrastructure, outbox, page, performance, recovery, reports, runbooks, silences, stream, strict, texts,
+    traffic, upstreams, uptime,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -42,6 +43,7 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(drills::list, drills::begin, drills::end))
         .routes(routes!(drills::show))
         .routes(routes!(performance::performance))
+        .routes(routes!(traffic::traffic))
         .routes(routes!(performance::metrics))
         .routes(routes!(performance::hlog))
         .routes(routes!(upstreams::list))
@@ -65,8 +67,11 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(outbox::retry))
         .routes(routes!(outbox::discard))
         .routes(routes!(uptime::uptime))
+        .routes(routes!(calendar::days))
         .routes(routes!(uptime::slo))
         .routes(routes!(uptime::alerts))
+        .routes(routes!(infrastructure::infrastructure))
+        .routes(routes!(infrastructure::rules))
         .routes(routes!(config::show))
         .routes(routes!(config::reload))
         .routes(routes!(audit::audit))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::mutations::Remembered;
 use super::open_streams::OpenStreams;
 use crate::config::reload::Reloader;
-use crate::control::{AuditRecord, Handle};
+use crate::control::{AuditRecord, Handle, Own};
 use crate::runtime::clock::Moment;
 use crate::runtime::drain::Drain;
 use crate::runtime::readiness::Readiness;
@@ -32,24 +32,32 @@ pub struct Admin {
     pub listen: std::net::SocketAddr,
     /// When the process started.
     pub started: Moment,
+    /// All listeners of this process and their addresses.
+    pub(super) listeners: Vec<(String, std::net::SocketAddr)>,
+    /// What the process knows of itself.
+    pub(super) own: Own,
     pub(super) drain: Drain,
     pub(super) streams: OpenStreams,
     pub(super) remembered: Remembered,
+    /// Whose turn it is to read the history of the traffic.
+    pub(super) histories: Arc<tokio::sync::Semaphore>,
     /// Whose turn it is to make a report.
     pub(super) reports: Arc<tokio::sync::Semaphore>,
 }
 
 impl Admin {
-    /// For the running parts.
+    /// For the running parts. `listeners`: all of them; that of the name "admin" is this API's.
     pub fn new(
         registry: Arc<Registry>,
         telemetry: Arc<Telemetry>,
         reloader: Arc<Reloader>,
         control: Handle,
         readiness: Readiness,
-        listen: std::net::SocketAddr,
+        (listeners, own): (Vec<(String, std::net::SocketAddr)>, Own),
         drain: Drain,
     ) -> Arc<Self> {
+        let admin = listeners.iter().find(|(name, _)| name == "admin").map(|(_, address)| *address);
+        let listen = admin.unwrap_or_else(|| ([0; 4], 0).into());
         let started = telemetry.started();
         Arc::new(Self {
             registry,
@@ -58,10 +66,13 @@ impl Admin {
             control,
             readiness,
             listen,
+            listeners,
+            own,
             started,
             drain,
             streams: OpenStreams::default(),
             remembered: Remembered::default(),
+            histories: Arc::new(tokio::sync::Semaphore::new(1)),
             reports: Arc::new(tokio::sync::Semaphore::new(REPORTS)),
         })
     }

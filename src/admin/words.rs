@@ -1,6 +1,6 @@
 //! The words of the closed sets of the API, by schema and field, for the contract.
 
-use super::{drills, reports};
+use super::{drills, reports, traffic};
 use crate::reliability::breaker::{BreakerState, Mode};
 use crate::reliability::drill::{DrillEnd, DrillPhase, Fault};
 use crate::reliability::failover::{Group, SwitchReason};
@@ -80,6 +80,15 @@ fn drill(field: &str) -> Option<Vec<&'static str>> {
     })
 }
 
+fn measured(field: &str) -> Option<Vec<&'static str>> {
+    Some(match field {
+        "window" => traffic::WINDOWS.map(|(name, _)| name).into(),
+        "step" => traffic::STEP_LENGTHS.map(|(name, _)| name).into(),
+        "direction" => vec!["ingress", "egress"],
+        _ => return None,
+    })
+}
+
 fn states(schema: &str) -> Option<Vec<&'static str>> {
     Some(match schema {
         "Query" | "IncidentView" | "Observed_IncidentView" | "DrillIncidentView" | "LiveIncident" => {
@@ -114,7 +123,7 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         (_, "severity") => Severity::ALL.map(Severity::label).into(),
         ("SilenceOrder", "rule") => Rule::ALL.map(Rule::label).into(),
         (_, "rule") => rules(),
-        (_, "circuit_breaker" | "shadow_state") => breaker(),
+        (_, "circuit_breaker" | "shadow_state") | ("BreakerMove", "from" | "to") => breaker(),
         ("Breaker" | "Observed_Breaker", "mode") => Mode::ALL.map(Mode::label).into(),
         ("FailedAttempt", "why") => {
             BadReason::ALL.map(BadReason::label).into_iter().chain(["rate_limited"]).collect()
@@ -142,7 +151,8 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         ("FailoverView" | "FailoverRequest", _) => return failover(schema, field),
         (_, "raised_by") => vec!["order", "breaker"],
         (_, "kept_in") => vec!["store", "memory"],
-        ("SeriesView", "direction") => vec!["ingress", "egress"],
+        ("SeriesView" | "TrafficView" | "Observed_TrafficView" | "Query", _) => return measured(field),
+        ("CertificateView", "validity") => vec!["valid", "not_yet", "over"],
         ("BudgetView", "until") => vec!["first_byte", "last_byte"],
         ("Window", "window") => vec!["10s", "1m", "5m", "1h"],
         ("Burn", "window") => vec!["5m", "30m", "1h", "6h", "3d"],

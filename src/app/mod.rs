@@ -123,7 +123,7 @@ impl App {
             Arc::clone(&reloader),
             engine.handle,
             readiness.clone(),
-            admin_address,
+            (addresses.clone(), engine.own.clone()),
             drain.listening(),
         );
         tasks.spawn("memory", memory.run(Arc::clone(&registry)));

@@ -69,6 +69,11 @@ impl Own {
         self.facts().certificates.insert(listener.to_owned(), (At(millis(from)), At(millis(until))));
     }
 
+    /// From and until when the certificates that clients are shown are valid, by listener, as of the last look.
+    pub fn certificates(&self) -> BTreeMap<String, (At, At)> {
+        self.facts().certificates.clone()
+    }
+
     fn conditions(&self, now: At) -> Vec<Reported> {
         let facts = self.facts();
         let certificates = facts.certificates.iter();

@@ -47,6 +47,11 @@ impl Month {
         format!("{:04}-{:02}", self.first.year(), self.first.month())
     }
 
+    /// The month before it; of the first month there is, itself.
+    fn before(self) -> Self {
+        Self { first: self.first.checked_sub(1.month()).unwrap_or(self.first) }
+    }
+
     /// Written as `October 2026`.
     pub fn title(self) -> String {
         self.first.strftime("%B %Y").to_string()
@@ -72,6 +77,16 @@ impl Zone {
             span: self.midnight(date)..self.midnight(date.tomorrow().unwrap_or(date)),
         };
         month.dates().map(day).collect()
+    }
+
+    /// The days of so many months, of which the last one is that of `until`; those that have begun, in order.
+    pub fn days_until(&self, until: At, months: u8) -> Vec<CalendarDay> {
+        let last = Month { first: self.moment(until).date().first_of_month() };
+        let all = std::iter::successors(Some(last), |month| Some(month.before()));
+        let mut all: Vec<Month> = all.take(usize::from(months)).collect();
+        all.reverse();
+        let days = all.into_iter().flat_map(|month| self.days(month));
+        days.filter(|day| day.span.start < until).collect()
     }
 
     /// From the month's first second to before the next month's.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
+use super::days::{Days, DaysRequest};
 use super::review::{self, Around, AuditedChange, PostIncident};
 use super::sla::{SERVICE, Sla, SlaRequest};
 use crate::reliability::counts::Counts;
@@ -15,8 +16,10 @@ use crate::store::values::{self, Names, value};
 use crate::store::{IncidentFilter, Reader, StoreError};
 use crate::units::At;
 
-/// How much of the ledger is read at a time.
+/// How much of the ledger of all subjects is read at a time.
 const PAGE: i64 = 6 * 3_600_000;
+/// How much of that of one: a day is packed as one, and is unpacked once.
+const DAY: i64 = 24 * 3_600_000;
 /// Incidents read at a time.
 const ROWS: u32 = 1_000;
 /// What began so long before a month and is over was over before it.
@@ -33,8 +36,9 @@ async fn minutes(
     let (mut unreadable, mut days) = (0, BTreeSet::new());
     // The minute in which the range begins is part of it.
     let mut from = span.start.minute() * 60_000;
+    let page = if service.is_some() { DAY } else { PAGE };
     while from < span.end.0 {
-        let to = (from + PAGE).min(span.end.0);
+        let to = (from + page - from.rem_euclid(page)).min(span.end.0);
         let page = reader.ledger(service, from, to).await?;
         // Several pages may be of one day.
         days.extend(page.unreadable);
@@ -89,6 +93,15 @@ pub async fn sla(reader: &Reader, asked: &SlaRequest) -> Result<Sla, StoreError>
     unreadable += incidents(reader, &begun, &mut stored).await?;
     unreadable += incidents(reader, &old, &mut stored).await?;
     Ok(Sla::of(asked, tally.finish(), &stored, unreadable))
+}
+
+/// The days of one subject.
+pub async fn days(reader: &Reader, asked: &DaysRequest) -> Result<Days, StoreError> {
+    let mut tally = asked.tally();
+    let span = tally.span();
+    let told = span.start..span.end.min(asked.until);
+    let unreadable = minutes(reader, Some(&asked.subject), told, |minute| tally.add(minute)).await?;
+    Ok(tally.finish(&asked.subject, unreadable))
 }
 
 /// One incident, from the disk. `Ok(None)`: there is none of that name, or it cannot be read.

@@ -4,6 +4,7 @@
 //! [`gather`] reads those inputs from the store, page by page. What is not observed is told as such.
 
 pub mod calendar;
+pub mod days;
 pub mod drill;
 pub mod gather;
 pub mod hours;

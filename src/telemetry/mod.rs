@@ -14,6 +14,7 @@ mod exposer;
 pub mod failover;
 mod family;
 pub mod fleet;
+pub mod history;
 pub mod labels;
 pub mod latency;
 pub mod line;
@@ -105,6 +106,7 @@ pub struct Telemetry {
     pub outbox: outbox::OutboxMetrics,
     exposer: exposer::Exposer,
     scratch: Mutex<series::SumScratch>,
+    history: Mutex<history::TrafficHistory>,
     rotated: Mutex<Option<Instant>>,
 }
 
@@ -134,6 +136,7 @@ impl Telemetry {
             outbox: outbox::OutboxMetrics::default(),
             exposer: exposer::Exposer::default(),
             scratch: Mutex::default(),
+            history: Mutex::new(history::TrafficHistory::new(now.instant)),
             rotated: Mutex::default(),
         })
     }
@@ -230,8 +233,15 @@ impl Telemetry {
     /// Moves the shards' histograms into the rolling windows; once a second, off the request path.
     pub fn rotate(&self, now: Instant) {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        self.all_series().iter().for_each(|series| series.rotate(&mut scratch, now));
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        self.all_series().iter().for_each(|series| series.rotate(&mut scratch, &mut history, now));
+        history.turn(now);
         *self.rotated.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// The traffic of the last hour in steps of ten seconds, as far as they are closed.
+    pub fn traffic(&self) -> history::TrafficSteps {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).steps()
     }
 
     /// When the rolling windows last turned; `None`: they have not yet.

@@ -20,20 +20,7 @@ impl Packed {
     /// Packs `sum`; `room` is only there to be used again.
     pub(super) fn of(sum: &CellSum, room: &mut Vec<u8>) -> Self {
         room.clear();
-        let mut bits = PackedWriter { bytes: room, open: 0, filled: 0 };
-        let occupied = u64::from(sum.occupied());
-        bits.wide(sum.all());
-        bits.wide(occupied);
-        let (mut next, last) = sum.ends();
-        bits.wide(u64::from(next));
-        bits.wide(u64::from(last));
-        let (mut skip, mut more) = models(sum.all(), occupied, u64::from(last - next));
-        for (cell, count) in sum.iter() {
-            bits.number(u64::from(cell - next), &mut skip);
-            bits.number(count - 1, &mut more);
-            next = cell + 1;
-        }
-        bits.end();
+        write(sum, room);
         Self(room.as_slice().into())
     }
 
@@ -43,21 +30,44 @@ impl Packed {
     }
 
     /// Calls `each` with every occupied cell and its count, in ascending order.
-    pub(super) fn each(&self, mut each: impl FnMut(u16, u64)) {
-        let mut bits = PackedReader { bytes: &self.0, open: 0, filled: 0 };
-        let (all, occupied, first, last) = (bits.wide(), bits.wide(), bits.wide(), bits.wide());
-        let (mut skip, mut more) = models(all, occupied, last.saturating_sub(first));
-        let mut next = first as u16;
-        for _ in 0..occupied {
-            let cell = next.wrapping_add(bits.number(&mut skip) as u16);
-            each(cell, bits.number(&mut more) + 1);
-            next = cell.wrapping_add(1);
-        }
+    pub(super) fn each(&self, each: impl FnMut(u16, u64)) {
+        read(&self.0, each);
     }
 
     /// Bytes on the heap.
     pub(super) fn bytes(&self) -> usize {
         self.0.len()
+    }
+}
+
+/// Appends `sum`, packed.
+pub(super) fn write(sum: &CellSum, into: &mut Vec<u8>) {
+    let mut bits = PackedWriter { bytes: into, open: 0, filled: 0 };
+    let occupied = u64::from(sum.occupied());
+    bits.wide(sum.all());
+    bits.wide(occupied);
+    let (mut next, last) = sum.ends();
+    bits.wide(u64::from(next));
+    bits.wide(u64::from(last));
+    let (mut skip, mut more) = models(sum.all(), occupied, u64::from(last - next));
+    for (cell, count) in sum.iter() {
+        bits.number(u64::from(cell - next), &mut skip);
+        bits.number(count - 1, &mut more);
+        next = cell + 1;
+    }
+    bits.end();
+}
+
+/// Calls `each` with every occupied cell of what [`write`] has written and its count, in ascending order.
+pub(super) fn read(bytes: &[u8], mut each: impl FnMut(u16, u64)) {
+    let mut bits = PackedReader { bytes, open: 0, filled: 0 };
+    let (all, occupied, first, last) = (bits.wide(), bits.wide(), bits.wide(), bits.wide());
+    let (mut skip, mut more) = models(all, occupied, last.saturating_sub(first));
+    let mut next = first as u16;
+    for _ in 0..occupied {
+        let cell = next.wrapping_add(bits.number(&mut skip) as u16);
+        each(cell, bits.number(&mut more) + 1);
+        next = cell.wrapping_add(1);
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::cells::CellSum;
 use super::clients::Clients;
+use super::history::TrafficHistory;
 use super::labels::{SeriesKey, StandIn};
 use super::latency::{Interval, LatencyWindow, OverCounts, Recorder, Rolling, Summary};
 use super::load::RateLimitSeries;
@@ -77,13 +78,15 @@ struct Outcomes {
 }
 
 impl Outcomes {
-    fn turn(&mut self, now: Instant, sums: [u64; 7]) {
+    /// Closes a second; how many ended in it.
+    fn turn(&mut self, now: Instant, sums: [u64; 7]) -> [u64; 7] {
         let mut delta = [0; 7];
         for ((delta, now), before) in delta.iter_mut().zip(sums).zip(self.last) {
             *delta = now - before;
         }
         self.last = sums;
         self.seconds.push(now, delta);
+        delta
     }
 }
 
@@ -224,7 +227,8 @@ impl Series {
         })
     }
 
-    pub(super) fn rotate(&self, scratch: &mut SumScratch, now: Instant) {
+    /// Moves what the shards have recorded into the windows and into the history.
+    pub(super) fn rotate(&self, scratch: &mut SumScratch, history: &mut TrafficHistory, now: Instant) {
         let mut rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
         let RollingWindows { total, first_byte, outcomes, slow } = &mut *rolling;
         let mut sums = [0; 7];
@@ -235,9 +239,15 @@ impl Series {
             sums.iter_mut().zip(inner.sums.outcomes).for_each(|(sum, more)| *sum += more);
         }
         slow.turn(&scratch.total, &scratch.first_byte, now);
-        outcomes.turn(now, sums);
+        let ended = outcomes.turn(now, sums);
+        history.add(&self.key, &scratch.total, ended);
         total.turn(&mut scratch.total, &mut scratch.room, now);
         first_byte.turn(&mut scratch.first_byte, &mut scratch.room, now);
+    }
+
+    /// What it is measured against; `None`: against nothing.
+    pub fn yardstick(&self) -> Option<Yardstick> {
+        self.rolling.lock().unwrap_or_else(PoisonError::into_inner).slow.yardstick()
     }
 
     /// What a window says of totals and of first bytes.

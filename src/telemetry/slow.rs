@@ -48,6 +48,10 @@ impl Slow {
         kept.into_iter().for_each(|(at, over)| self.seconds.push(at, over));
     }
 
+    pub(super) fn yardstick(&self) -> Option<Yardstick> {
+        self.yardstick
+    }
+
     /// Closes a second with what the shards recorded in it.
     pub(super) fn turn(&mut self, total: &CellSum, first: &CellSum, now: Instant) {
         let Some(Yardstick { until, limits }) = self.yardstick else { return };

@@ -157,6 +157,8 @@ mod telling;
 /// TLS in both roles, HTTP/2 on both sides.
 mod throttle;
 mod tls;
+/// The last hour of traffic, step by step.
+mod traffic;
 /// A message is the same whichever version of HTTP carries it.
 mod translated;
 /// WebSockets and other upgrades towards servers that speak HTTP/2.

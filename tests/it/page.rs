@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::proxy::{Proxy, TOKEN, ingress_to, with_token};
+use crate::support::proxy::{Proxy, TOKEN, ingress_to, proxy, proxy_in, with_token};
 use crate::support::raw::{Response, ask_http1};
 use crate::support::tools::{python, run_within};
 use crate::support::upstream::{Upstream, status};
@@ -167,6 +167,129 @@ const VISIT: Duration = Duration::from_secs(500);
 
 fn signalled(signal: &Path, word: &str) -> bool {
     std::fs::read_to_string(signal).is_ok_and(|text| text == word)
+}
+
+/// A sidecar that has written a year of days into its ledger.
+fn with_a_year(backend: &Upstream) -> (Proxy, serde_json::Value) {
+    let toml = format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n",
+        backend.address
+    );
+    let mut first = proxy_in(tempfile::tempdir().expect("a directory"), &toml);
+    first.post("test/incident", "{}");
+    first.stop();
+    let dir = first.leave_behind();
+    let mut fill = python("year.py");
+    fill.arg(dir.path().join("strop.db"));
+    let filled = serde_json::from_slice(&run_within(VISIT, &mut fill)).expect("one object");
+    (proxy_in(dir, &toml), filled)
+}
+
+#[test]
+fn a_year_of_days_is_told_as_the_store_has_it() {
+    let backend = Upstream::start(status(200));
+    let (proxy, filled) = with_a_year(&backend);
+    // The page asks for the year, see below; a quarter of it is read in a second where nothing is optimised.
+    let year = proxy.sre("uptime/days?months=3");
+    let days = year["days"].as_array().expect("days").clone();
+    let sum = |state: &str| days.iter().filter_map(|day| day[state].as_u64()).sum::<u64>();
+    // The older days lie before the months that are asked for.
+    let asked = |letter: &str| filled[letter].as_u64().unwrap_or_default();
+    assert!((59..=92).contains(&days.len()), "{}", days.len());
+    assert_eq!((sum("down_seconds") > 0, sum("down_seconds") <= asked("d")), (true, true));
+    assert_eq!(sum("maintenance_seconds") % 5_400, 0);
+    let whole = |day: &serde_json::Value| {
+        ["up", "degraded", "down", "maintenance", "unknown"]
+            .iter()
+            .filter_map(|state| day[format!("{state}_seconds")].as_u64())
+            .sum::<u64>()
+    };
+    let (today, closed) = days.split_last().expect("today");
+    assert!(closed.iter().all(|day| whole(day) == 86_400) && whole(today) <= 86_400, "{today}");
+    assert!(days.iter().any(|day| day["unknown_seconds"].as_u64() >= Some(6 * 3_600)), "nobody ran at night");
+    let backend = proxy.sre("uptime/days?service=backend&months=1");
+    assert!(backend["days"].as_array().is_some_and(|days| (1..=31).contains(&days.len())), "{backend}");
+    for (query, status) in [("service=nobody", 400), ("months=13", 400), ("months=0", 400)] {
+        let answer = proxy.admin_get(&format!("/api/v2/sre/uptime/days?{query}"));
+        assert_eq!(answer.status, status, "{query}: {}", answer.text());
+    }
+}
+
+/// An ingress to `backend`, and beside it an upstream that is `other`.
+fn with_other(backend: &Upstream, other: &Upstream) -> Proxy {
+    proxy(&format!(
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            upstream = "backend"
+            [[routes]]
+            name = "payments"
+            prefix = "/pay"
+            upstream = "stripe"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [upstreams.stripe]
+            endpoints = ["{}"]
+            breaker = {{ mode = "on" }}
+        "#,
+        backend.address, other.address
+    ))
+}
+
+/// Requests until both of its steps have been seen, some of them failed where something is down.
+fn used(proxy: &Proxy) {
+    within(VISIT, "a step of traffic is closed", || {
+        (0..9).for_each(|_| drop(proxy.get("/")));
+        (0..3).for_each(|_| drop(proxy.get("/pay/1")));
+        let steps = proxy.sre("traffic?window=5m")["steps"].as_array().cloned().unwrap_or_default();
+        pace(Duration::from_millis(40));
+        steps.iter().filter(|step| step["count"].as_u64() > Some(0)).count() >= 2
+    });
+}
+
+/// Nothing yet, well, one upstream down, everything down, a year of data: what each looks like, with axe on it, and what is told.
+#[test]
+fn each_state_of_the_service_is_shown_on_the_page() {
+    let (good, bad) = (Upstream::start(status(200)), Upstream::start(status(500)));
+    let (well, one, all) = (with_other(&good, &good), with_other(&good, &bad), with_other(&bad, &bad));
+    let (year, _) = with_a_year(&good);
+    std::thread::scope(|threads| {
+        for proxy in [&well, &one, &all] {
+            threads.spawn(move || used(proxy));
+        }
+    });
+    let young = with_other(&good, &good);
+    let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
+    std::fs::create_dir_all(&shots).expect("a directory");
+    let mut command = python("with_page.py");
+    command.arg("--shots").arg(&shots);
+    for (name, proxy) in
+        [("nothing", &young), ("well", &well), ("one-down", &one), ("all-down", &all), ("year", &year)]
+    {
+        command.arg("--state").arg(format!("{name}=http://{}", proxy.admin()));
+    }
+    let told: serde_json::Value =
+        serde_json::from_slice(&run_within(VISIT, &mut command)).expect("one object");
+    assert_eq!(told["violations"], serde_json::json!([]), "{told:#}");
+    assert_eq!(told["troubles"], serde_json::json!([]), "{told:#}");
+    let text = |state: &str, page: &str| told["states"][state][page].to_string();
+    assert!(text("well", "traffic_drawings").contains("Most took"), "{}", text("well", "traffic_drawings"));
+    assert!(text("one-down", "overview").contains("stripe"), "{}", text("one-down", "overview"));
+    assert!(
+        text("all-down", "upstream_drawings").contains("open:"),
+        "{}",
+        text("all-down", "upstream_drawings")
+    );
+    assert!(
+        text("all-down", "traffic_drawings").contains("failed"),
+        "{}",
+        text("all-down", "traffic_drawings")
+    );
+    let year = text("year", "uptime_drawings");
+    assert!(
+        year.contains("down for") && year.contains("never seen down") && year.contains("unknown for"),
+        "{year}"
+    );
 }
 
 /// All pages in Chromium, in both schemes, wide and narrow, with axe on each; numbers against the API's, orders against the audit

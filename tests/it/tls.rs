@@ -1,9 +1,10 @@
 use std::process::Command;
+use std::time::Duration;
 
-use crate::support::eventually;
 use crate::support::proxy::proxy;
 use crate::support::secure::{Issued, TlsFront, issue};
 use crate::support::upstream::{Upstream, status};
+use crate::support::{eventually, within};
 
 struct Pair {
     cert: std::path::PathBuf,
@@ -247,4 +248,34 @@ fn what_cannot_be_used_for_tls_is_told_before_it_is_needed() {
     let refused = proxy.reload(&vendor(backend.address, &format!("tls = {{ {} }}", ca(&nonsense))));
     assert!(refused.status == 422 && refused.text().contains("upstreams.backend.tls"), "{}", refused.text());
     assert_eq!(proxy.get("/").status, 200);
+}
+
+#[test]
+fn a_listeners_certificate_is_listed_with_its_days_left() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let pair = write_pair(dir.path(), "one");
+    let backend = Upstream::start(status(200));
+    let proxy = proxy(&format!(
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            tls = {{ cert_file = "{}", key_file = "{}" }}
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
+        pair.cert.display(),
+        pair.key.display(),
+        backend.address
+    ));
+    let listeners = proxy.sre("infrastructure")["listeners"].as_array().expect("a list").clone();
+    let of = |name: &str| listeners.iter().find(|one| one["name"] == name).expect("listed").clone();
+    assert_eq!((of("ingress")["tls"].as_bool(), of("admin")["tls"].as_bool()), (Some(true), Some(false)));
+    assert_eq!(of("ingress")["address"], proxy.ingress().to_string());
+    assert_eq!(of("admin")["address"], proxy.admin().to_string());
+    // It is looked at every ten seconds.
+    within(Duration::from_secs(60), "it is looked at", || {
+        proxy.sre("infrastructure")["certificates"][0]["listener"] == "ingress"
+    });
+    let told = proxy.sre("infrastructure")["certificates"][0].clone();
+    assert!(told["validity"] == "valid" && told["days_left"].as_u64() > Some(365), "{told}");
 }

@@ -1,5 +1,6 @@
 //! The contract: what the API's answers look like. A field is added, never changed.
 
+mod evidence;
 mod failover;
 pub(in crate::admin) mod incidents;
 mod load;
@@ -11,6 +12,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::evidence::{BreakerMove, FailedAttempt};
 pub use self::failover::{FailoverReplied, FailoverRequest, FailoverView};
 pub use self::load::{ConcurrencyView, ThrottleView};
 use self::source::Source;
@@ -47,34 +49,6 @@ pub struct HoldView {
     pub actor: String,
     /// Seconds until it ends by itself.
     pub expires_in_seconds: f64,
-}
-
-/// An attempt that counted against an upstream.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct FailedAttempt {
-    /// When it was known.
-    pub at: String,
-    /// IP and port; null: no address was known.
-    pub endpoint: Option<String>,
-    /// connect, tls, timeout, reset, status, protocol or rate_limited.
-    pub why: &'static str,
-    /// Over a connection that had carried an exchange before.
-    pub reused: bool,
-    /// The route of its exchange.
-    pub route: Option<String>,
-}
-
-impl FailedAttempt {
-    fn of(seen: breaker::FailedAttempt, moment: Moment) -> Self {
-        let at = moment.wall - moment.instant.saturating_duration_since(seen.at);
-        Self {
-            at: clock::rfc3339(at),
-            endpoint: seen.endpoint.map(|endpoint| endpoint.to_string()),
-            why: seen.why.map_or("rate_limited", crate::reliability::verdict::BadReason::label),
-            reused: seen.reused,
-            route: seen.route.map(|route| route.as_str().to_owned()),
-        }
-    }
 }
 
 /// One breaker: what requests meet there, and what it has seen.
@@ -122,6 +96,8 @@ pub struct Breaker {
     pub good_checks: u32,
     /// The last attempts that exchanges failed with, oldest first; while it is not closed, those that tripped it.
     pub evidence: Vec<FailedAttempt>,
+    /// The last changes of state, oldest first: twelve at most, since the start. None are of a breaker in shadow.
+    pub moves: Vec<BreakerMove>,
     /// From opening to closing, the last time; null: it has not happened.
     pub last_recovery_seconds: Option<f64>,
     /// Bad attempts since the start; of an operation and of backup endpoints: exchanges.
@@ -153,7 +129,7 @@ impl Breaker {
         failures_total: u64,
         moment: Moment,
     ) -> Self {
-        let view: BreakerView = gate.view(moment.instant);
+        let (view, numbers): (BreakerView, _) = (gate.view(moment.instant), series.numbers());
         let until = |at: Instant| at.saturating_duration_since(moment.instant).as_secs_f64();
         let since = moment.wall - moment.instant.saturating_duration_since(view.since);
         Self {
@@ -178,7 +154,8 @@ impl Breaker {
             good_probes: view.good_probes,
             good_checks: view.good_checks,
             evidence: view.evidence.into_iter().map(|seen| FailedAttempt::of(seen, moment)).collect(),
-            last_recovery_seconds: series.numbers().last_recovery.map(|took| took.as_secs_f64()),
+            moves: numbers.history.iter().map(BreakerMove::of).collect(),
+            last_recovery_seconds: numbers.last_recovery.map(|took| took.as_secs_f64()),
             failures_total,
             refused_total: series.refusals().iter().sum(),
             shadow_refused_total: series.would_have_refused(),

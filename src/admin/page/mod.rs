@@ -38,9 +38,10 @@ macro_rules! files {
 
 const FILES: &[PageFile] = files! {
     "text/css; charset=utf-8": "app.css" "parts.css";
-    "text/javascript; charset=utf-8": "api.js" "app.js" "chart.js" "dom.js" "format.js" "history.js" "live.js" "order.js"
-        "parts.js" "silences.js" "standby.js" "view-incident.js" "view-incidents.js" "view-overview.js" "view-recovery.js"
-        "view-runbook.js" "view-settings.js" "view-traffic.js" "view-upstream.js" "view-upstreams.js" "view-uptime.js";
+    "text/javascript; charset=utf-8": "api.js" "app.js" "calendar.js" "chart.js" "dom.js" "format.js" "live.js" "order.js"
+        "parts.js" "plot.js" "silences.js" "standby.js" "traffic-charts.js" "view-incident.js" "view-incidents.js"
+        "view-overview.js" "view-recovery.js" "view-runbook.js" "view-settings.js" "view-traffic.js" "view-upstream.js"
+        "view-upstreams.js" "view-uptime.js";
 };
 
 /// What may be asked for without a token: nothing of it tells how it is.

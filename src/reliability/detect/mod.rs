@@ -3,6 +3,7 @@
 //! It refuses to know incidents: the engine keeps one alert per finding and decides what belongs together. What must be
 //! remembered between looks (when a breaker opened, when errors began, how many samples were high) is remembered here.
 
+mod describe;
 mod down;
 mod machine;
 mod network;

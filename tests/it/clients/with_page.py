@@ -2,6 +2,7 @@
 
 Arguments: the base URL; then `--token-file FILE` where a token is asked for, `--shots DIR` for pictures of what was seen, and
 `--restart-signal FILE`: "stop" is written to it when the server is to go away, "start" when it is to come back on the same port.
+With `--state NAME=URL`, as often as there are states, only these servers are seen, each on the pages where a state shows.
 Prints what it saw, one JSON object. Fails where the page does not hold what it promises.
 """
 
@@ -117,6 +118,41 @@ def places(visit, page):
     }
     runbooks = visit.api(page, "/runbooks")["runbooks"]
     return found | {"runbook": f"#/runbooks/{one['name']}" for one in runbooks[:1]}
+
+
+def see_states(browser, given):
+    """Each server in its state: what must be told of it there, light and wide, dark and narrow."""
+    told = {"states": {}, "violations": [], "troubles": []}
+    for name, base in (one.split("=", 1) for one in given.state):
+        given.base = base
+        visit = Visit(browser, given)
+        told["states"][name] = state(visit, name)
+        told["violations"] += visit.violations
+        told["troubles"] += visit.troubles
+    return told
+
+
+# States that are seen on all the pages where one shows.
+WHOLE = ["all-down", "year"]
+
+
+def state(visit, name):
+    seen = {}
+    for scheme, width in [("light", 1440), ("dark", 360)]:
+        context = visit.context(scheme, width)
+        page = visit.page(context)
+        upstream = visit.api(page, "/upstreams")["upstreams"][-1]["name"]
+        pages = {"overview": "#/", "traffic": "#/traffic"}
+        if name in WHOLE:
+            pages |= {"upstream": f"#/upstreams/{upstream}", "uptime": "#/uptime"}
+        for one, place in pages.items():
+            visit.go(page, place)
+            visit.look(page, f"{name}-{one}", scheme, width)
+            if width == 1440:
+                seen[one] = plain(page.locator("main").inner_text())
+                seen[f"{one}_drawings"] = page.locator("main svg[role=img] > desc").all_text_contents()
+        context.close()
+    return seen
 
 
 def see_all(visit):
@@ -281,7 +317,8 @@ def restart(visit, page, signal):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("base")
+    parser.add_argument("base", nargs="?")
+    parser.add_argument("--state", action="append", metavar="NAME=URL")
     parser.add_argument("--token-file")
     parser.add_argument("--shots")
     parser.add_argument("--restart-signal")
@@ -289,6 +326,10 @@ def main():
     given = parser.parse_args()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=given.chromium, args=CHROMIUM)
+        if given.state:
+            print(json.dumps(see_states(browser, given)))
+            browser.close()
+            return
         visit = Visit(browser, given)
         said = {"log_in": visit.log_in()}
         context = visit.context()

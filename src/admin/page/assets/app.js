@@ -1,10 +1,9 @@
 // The page: which part is shown, when it is asked for again, and whether it is alive.
 
 import { h, patch } from './dom.js';
-import { Problem, get } from './api.js';
+import { Problem } from './api.js';
 import { reach } from './parts.js';
 import { Live } from './live.js';
-import { History } from './history.js';
 import * as overview from './view-overview.js';
 import * as traffic from './view-traffic.js';
 import * as upstreams from './view-upstreams.js';
@@ -21,7 +20,7 @@ const EVERY_MS = 5000;
 const GATHER_MS = 250;
 
 const ROUTES = [
-  [/^#?\/?$/, overview], [/^#\/traffic$/, traffic], [/^#\/upstreams$/, upstreams], [/^#\/upstreams\/(.+)$/, upstream],
+  [/^#?\/?$/, overview], [/^#\/traffic(?:\/((?:route|upstream|egress).*))?$/, traffic], [/^#\/upstreams$/, upstreams], [/^#\/upstreams\/(.+)$/, upstream],
   [/^#\/incidents$/, incidents], [/^#\/incidents\/(.+)$/, incident], [/^#\/uptime$/, uptime], [/^#\/recovery$/, recovery],
   [/^#\/runbooks\/(.+)$/, runbook], [/^#\/settings$/, settings],
 ];
@@ -32,7 +31,6 @@ const head = document.title;
 
 /** Of this visit: what each part of the page remembers while others are shown. */
 const memory = new Map();
-const history = new History();
 
 let shown = null;
 let round = 0;
@@ -58,7 +56,7 @@ function unescaped(text) {
 function context(place) {
   if (!memory.has(place.hash)) memory.set(place.hash, {});
   return {
-    name: place.name, memory: memory.get(place.hash), history,
+    name: place.name, memory: memory.get(place.hash),
     refresh: () => refresh(), redraw: () => draw(place), now: Date.now(),
   };
 }
@@ -159,7 +157,6 @@ function begin() {
     main.focus();
   });
   live = new Live(changed, tell);
-  history.begin(() => get('/performance'), () => shown.view === traffic && draw(shown));
   window.addEventListener('hashchange', navigate);
   document.addEventListener('visibilitychange', seen);
   window.addEventListener('resize', () => reach(main));

@@ -1,13 +1,11 @@
 // Drawings in SVG. Each has a name and a description, and its numbers stand beside it as text or in a table.
 
-import { h, svg } from './dom.js';
-import { localTime } from './format.js';
-import { table } from './parts.js';
+import { svg } from './dom.js';
 
 let drawn = 0;
 
 /** An image with a name and a description for those who do not see it. */
-function image(name, description, attributes, ...children) {
+export function image(name, description, attributes, ...children) {
   const id = `drawing-${(drawn += 1)}`;
   return svg('svg', { role: 'img', 'aria-labelledby': `${id}-name ${id}-text`, focusable: 'false', ...attributes },
     svg('title', { id: `${id}-name` }, name), svg('desc', { id: `${id}-text` }, description), ...children);
@@ -44,66 +42,4 @@ export function bar(name, text, value, most, mark, kind) {
   return image(name, text, { class: 'segments' },
     value > 0 ? piece(0, Math.min(1, value / most), kind) : null,
     svg('rect', { x: share(mark / most), y: 0, width: 2, height: '100%', class: 'budget-mark' }));
-}
-
-/** The pieces of a line: it is broken where nothing was observed, and where the page slept. */
-function pieces(points, apart) {
-  const all = [[]];
-  let last = null;
-  for (const point of points) {
-    if (point.value === null || (last !== null && point.at - last > apart)) all.push([]);
-    if (point.value !== null) all.at(-1).push(point);
-    last = point.at;
-  }
-  return all.filter((run) => run.length > 0);
-}
-
-function curves(points, top, apart) {
-  const first = points[0].at;
-  const span = Math.max(1, points.at(-1).at - first);
-  const place = ({ at, value }) => `${(((at - first) / span) * 600).toFixed(1)},${(96 - (value / top) * 90).toFixed(1)}`;
-  return pieces(points, apart).map((run) => (run.length === 1
-    ? svg('path', { class: 'dot', d: `M${place(run[0])}h0.01` })
-    : svg('polyline', { class: 'curve', points: run.map(place).join(' ') })));
-}
-
-/** How far up a drawing goes: the largest value, and the budget where it is near. */
-function topOf(points, budget) {
-  const most = Math.max(...points.map((point) => point.value ?? 0), 0);
-  const room = budget !== null && budget <= most * 4 ? Math.max(most, budget) : most;
-  return { most, top: room > 0 ? room * 1.1 : 1 };
-}
-
-/**
- * A line over time. `points` of {at (ms), value or null}, `apart`: the longest gap (ms) that is bridged, `budget`: a value or null,
- * `say(value)`: a value with its unit.
- */
-export function line({ name, points, apart, budget = null, say }) {
-  if (points.length < 2) {
-    return h('p', { class: 'chart-empty' }, `${name}: drawn from the second look on, 10 s from now.`);
-  }
-  if (points.every((point) => point.value === null)) return h('p', { class: 'chart-empty' }, `${name}: no exchange yet.`);
-  const { most, top } = topOf(points, budget);
-  const from = localTime(points[0].at);
-  const to = localTime(points.at(-1).at);
-  const near = budget !== null && budget <= top;
-  const told = budget === null ? '' : near ? ` The dashed line is the budget, ${say(budget)}.` : ` The budget, ${say(budget)}, is far above.`;
-  return h('figure', { class: 'chart' },
-    h('figcaption', {}, name),
-    image(name, `From ${from} to ${to}; the most is ${say(most)}.${told}`,
-      { class: 'lines', viewBox: '0 0 600 100', preserveAspectRatio: 'none' },
-      svg('line', { class: 'ground', x1: 0, x2: 600, y1: 96, y2: 96 }),
-      near ? svg('line', { class: 'budget-line', x1: 0, x2: 600, y1: 96 - (budget / top) * 90, y2: 96 - (budget / top) * 90 }) : null,
-      curves(points, top, apart)),
-    h('div', { class: 'axis', 'aria-hidden': 'true' }, h('span', {}, from), h('span', {}, `most ${say(most)}`), h('span', {}, to)),
-    told ? h('p', { class: 'note' }, told.trim()) : null,
-    numbers(name, points, say));
-}
-
-function numbers(name, points, say) {
-  const latest = points.slice(-30).reverse();
-  return h('details', { class: 'numbers' }, h('summary', {}, 'As a table'),
-    table(`${name}, the latest ${latest.length}`, ['At', 'Value'], latest.map((point) => ({
-      key: String(point.at), cells: [localTime(point.at), { number: true, of: say(point.value) }],
-    }))));
 }

@@ -9,14 +9,14 @@ import { WHY_MAYBE, order } from './order.js';
 export const title = () => 'Settings';
 
 export function load() {
-  return Promise.all(['/config', '/audit?limit=50', '/health/comprehensive', '/alerts'].map(get));
+  return Promise.all(['/config', '/audit?limit=50', '/health/comprehensive', '/alerts', '/rules', '/infrastructure'].map(get));
 }
 
-export function draw([config, audit, health, alerts], ctx) {
+export function draw([config, audit, health, alerts, rules, infrastructure], ctx) {
   return [
     h('h1', {}, 'Settings'),
     h('p', { class: 'lead' }, 'The config in force, who changed what, and how Strop itself is.'),
-    inForce(config, ctx), effective(config, ctx), auditLog(audit), alertList(alerts), sidecar(health), store(health.store), fleet(health.fleet), logOut(config),
+    inForce(config, ctx), effective(config, ctx), auditLog(audit), alertList(alerts), ruleList(rules), sidecar(health), listeners(infrastructure), store(health.store), fleet(health.fleet), logOut(config),
   ];
 }
 
@@ -106,12 +106,34 @@ function alertList(state) {
     }))));
 }
 
+function ruleList(state) {
+  const found = (one) => (one.firing > 0 ? badge('firing', `${count(one.firing)} firing`) : one.pending > 0 ? badge('pending', `${count(one.pending)} pending`) : one.on ? badge('good', 'finds nothing') : badge('unknown', 'off'));
+  return card('Rules', { key: 'rules' }, table('Rules in force, causes first', ['Rule', 'Now', 'Finds that', 'Threshold'], state.rules.map((one) => ({
+    key: one.rule, cells: [words(one.rule), found(one), one.meaning, one.threshold],
+  }))), note(`An incident ends once all is good for ${duration(state.clear_after_seconds)}. Rules are set in [incidents] of the config.`));
+}
+
+const VALID = { valid: 'good', not_yet: 'warn', over: 'bad' };
+/** Days left from which on a certificate is looked at twice. */
+const SOON = 21;
+
+function listeners(state) {
+  const lasts = (one) => badge(one.validity, one.validity === 'valid' ? `${counted(one.days_left, 'day')} left` : words(one.validity), one.validity === 'valid' && one.days_left < SOON ? 'warn' : VALID[one.validity]);
+  return card('Listeners and certificates', { key: 'listeners' },
+    table('Where this process listens', ['Listener', 'Address', 'TLS', 'Connections now'], state.listeners.map((one) => ({
+      key: one.name, cells: [foreign(one.name), foreign(one.address), one.tls ? 'yes' : 'no', { number: true, of: count(one.connections) }],
+    }))),
+    state.certificates.length === 0 ? note(state.listeners.some((one) => one.tls) ? 'Certificates are looked at every 10 s; none was read yet.' : 'No listener shows a certificate.')
+      : table('Certificates that clients are shown', ['Listener', 'State', 'From', 'Until'], state.certificates.map((one) => ({
+        key: one.listener, cells: [foreign(one.listener), lasts(one), when(one.valid_from), when(one.valid_until)],
+      }))));
+}
+
 function sidecar(health) {
   const one = health.sidecar;
   return card('This process', { key: 'sidecar' },
     stats(stat('version', one.version), stat('runs for', duration(Math.round(one.uptime_seconds))), stat('takes traffic', one.ready ? 'yes' : 'no', one.not_ready_because.join('; ') || null),
       stat('file descriptors', count(one.file_descriptors.in_use), `of ${count(one.file_descriptors.limit)}`), stat('buffers', bytes(one.buffers.process), `of ${bytes(one.buffers.limit)}`), stat('panics', count(one.panics))),
-    table('Connections now', ['Listener', 'Connections'], Object.entries(one.connections).map(([name, value]) => ({ key: name, cells: [foreign(name), { number: true, of: count(value) }] }))),
     table('Resources', ['Resource', 'Of', 'Used', 'Read from'], health.resources.map((each, at) => ({
       key: `${each.resource}-${at}`, cells: [each.resource, foreign(each.which), { number: true, of: percent(each.used) }, foreign(each.read_from)],
     }))));

@@ -1,31 +1,57 @@
-// Latency, rate and outcomes of each route.
+// Rate, outcomes and latency: the last hour of a part of the traffic step by step, and each route by window.
 
 import { h } from './dom.js';
-import { get } from './api.js';
-import { line, segments } from './chart.js';
-import { APART_MS } from './history.js';
-import { count, counted, digits, millis, percent, perSecond, windowName, windowSeconds, words, NOT_OBSERVED } from './format.js';
-import { badge, card, choices, empty, foreign, note, table, when } from './parts.js';
+import { get, part } from './api.js';
+import { segments } from './chart.js';
+import { heatMap, partName, percentileChart, rateChart } from './traffic-charts.js';
+import { count, counted, duration, millis, percent, perSecond, windowName, windowSeconds, words, NOT_OBSERVED } from './format.js';
+import { badge, card, choices, empty, foreign, link, note, table, when } from './parts.js';
 
 export const title = () => 'Traffic';
 
-export function load() {
-  return get('/performance');
+/** Windows that are drawn, and how finely: about a hundred steps. */
+const WINDOWS = [['1h', '1 h'], ['15m', '15 min'], ['5m', '5 min']];
+const STEPS = { '1h': '30s', '15m': '10s', '5m': '10s' };
+
+/** The parameters of a part: `route/all`, `upstream/stripe`, `egress`, or null for the ingress. */
+function asked(name) {
+  const [kind, ...rest] = (name ?? 'ingress').split('/');
+  return rest.length > 0 ? `${kind}=${part(rest.join('/'))}` : `direction=${part(kind)}`;
+}
+
+/** The history of a part. */
+function history(query, window) {
+  return get(`/traffic?${query}&window=${window}&step=${STEPS[window]}`);
+}
+
+export function load(ctx) {
+  return Promise.all([get('/performance'), ctx.memory.window ? history(asked(ctx.name), ctx.memory.window) : recent(asked(ctx.name))]);
+}
+
+/** An hour of which less is known than this is nearly empty. */
+const TOO_LITTLE = 0.08;
+
+/** The last hour of a part; the last minutes while the process is young. */
+export async function recent(query) {
+  const answer = await history(query, '1h');
+  return answer.coverage >= TOO_LITTLE ? answer : history(query, '5m');
 }
 
 const UNTIL = [['total', 'Until the last byte'], ['first_byte', 'Until the first byte']];
 const DIRECTIONS = { ingress: 'from clients to the application', egress: 'from the application to a vendor' };
 
-export function draw(state, ctx) {
+export function draw([state, traffic], ctx) {
   const until = ctx.memory.until ?? 'total';
   const used = state.series.filter((one) => one.windows.some((window) => window.total.count > 0) || one.in_flight > 0);
   const idle = state.series.filter((one) => !used.includes(one));
   return [
     h('h1', {}, 'Traffic'),
-    h('p', { class: 'lead' }, 'Latency and outcomes of each route, measured by Strop. Lines are drawn since this page was opened, ',
-      when(ctx.history.since), '; they begin anew when it is loaded again.'),
+    h('p', { class: 'lead' }, 'What Strop itself measured. Known since ', when(traffic.known_since), ': the last hour is kept in memory, and a restart begins anew.'),
+    chooser(state.series, ctx),
+    pastCard(traffic, ctx),
+    h('h2', { class: 'between' }, 'Each route'),
     choices('Latency is measured', UNTIL, until, (chosen) => { ctx.memory.until = chosen; ctx.redraw(); }),
-    used.length > 0 ? used.map((one) => series(one, until, state, ctx))
+    used.length > 0 ? used.map((one) => series(one, until, state))
       : empty('No exchange in the last hour. Each route that carries one is shown here, with its percentiles.'),
     idle.length > 0 ? card('Routes without an exchange in the last hour', { key: 'idle' },
       h('ul', { class: 'plain' }, idle.map((one) => h('li', { 'data-key': `${one.direction}-${one.route}-${one.upstream}` },
@@ -33,11 +59,49 @@ export function draw(state, ctx) {
   ];
 }
 
-function series(one, until, state, ctx) {
+const unique = (names) => [...new Set(names)].sort();
+
+/** Which part is shown: another one is another address, so that it can be kept and sent. */
+function chooser(all, ctx) {
+  const chosen = ctx.name ?? '';
+  const option = (value, text) => h('option', { value, selected: value === chosen }, text);
+  const group = (label, kind, names) => (names.length === 0 ? null
+    : h('optgroup', { label }, names.map((name) => option(`${kind}/${name}`, name))));
+  const routes = unique(all.map((one) => one.route));
+  const upstreams = unique(all.map((one) => one.upstream));
+  return h('div', { class: 'field part', 'data-key': `part-${chosen}-${routes.join()}-${upstreams.join()}` },
+    h('label', { for: 'part' }, 'Which part of the traffic'),
+    h('select', { id: 'part', onchange: (event) => { location.hash = event.target.value ? `#/traffic/${event.target.value}` : '#/traffic'; } },
+      option('', 'Ingress: all that clients ask'), option('egress', 'Egress: all that the application asks'),
+      group('Routes', 'route', routes), group('Upstreams', 'upstream', upstreams)));
+}
+
+function pastCard(traffic, ctx) {
+  const window = ctx.memory.window ?? traffic.window;
+  const aside = choices('How far back', WINDOWS, window, (chosen) => { ctx.memory.window = chosen; ctx.redraw(); ctx.refresh(); });
+  return past(traffic, capital(partName(traffic)), aside);
+}
+
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
+/** The last hour of a part: rate, percentiles, heat map. */
+export function past(traffic, heading, aside) {
+  const span = `last ${windowName(traffic.window)}`;
+  const every = `in steps of ${duration(traffic.step_seconds)}`;
+  if (traffic.steps.every((step) => step.seconds === null)) {
+    return card(heading, { key: 'past', aside }, empty('Nothing is observed yet: the first step ends some 10 s after the start.'));
+  }
+  const budget = traffic.budgets ? null : note('No budget until the last byte is drawn: these routes are held to none, or not all to the same.');
+  return card(heading, { key: 'past', aside },
+    rateChart(traffic, span), percentileChart(traffic, span), heatMap(traffic, span), budget,
+    note(`${capital(every)}; ${percent(traffic.coverage)} of the window is observed, what is hatched is not. Durations are exact to ${percent(traffic.precision)}.`));
+}
+
+function series(one, until, state) {
   const key = `${one.direction}-${one.route}-${one.upstream}`;
   const heading = [foreign(one.route), h('span', { class: 'arrow' }, ' → '), foreign(one.upstream)];
-  return card(heading, { key, aside: `${one.direction}: ${DIRECTIONS[one.direction] ?? ''}` },
-    outcomes(one), percentiles(one, until, state), lines(one, until, ctx), budgets(one));
+  const aside = [`${one.direction}: ${DIRECTIONS[one.direction] ?? ''}. `, link(`#/traffic/route/${part(one.route)}`, 'Its last hour', h('span', { class: 'unseen' }, ` of ${one.route}`))];
+  return card(heading, { key, level: 3, aside }, outcomes(one), percentiles(one, until, state), budgets(one));
 }
 
 /** Of a window, only so many seconds are known while the process is young. */
@@ -46,7 +110,6 @@ function knownSeconds(window, state) {
   const known = state.coverage === null ? whole : state.coverage * windowSeconds(state.window);
   return Math.min(whole, known);
 }
-
 function percentiles(one, until, state) {
   const rows = one.windows.map((window) => {
     const summary = window[until];
@@ -77,18 +140,6 @@ function outcomes(one) {
     segments('Outcomes of the last 5 min', parts),
     h('p', { class: 'legend' }, parts.map((part) => h('span', { class: 'legend-item' }, h('i', { class: `dot-${part.kind}` }), `${part.name} ${part.text}`))),
     note(`${counted(sum, 'exchange')} in the last 5 min, error rate ${percent(one.error_rate_5m)}; ${flight}.`));
-}
-
-function lines(one, until, ctx) {
-  const points = ctx.history.of(one);
-  const of = until === 'total' ? 'total' : 'first';
-  const wanted = until === 'total' ? 'last_byte' : 'first_byte';
-  const budget = one.budgets?.p95?.until === wanted ? one.budgets.p95.warn_ms : null;
-  return h('div', { class: 'pair charts' },
-    line({ name: 'p95 of each 10 s, since this page was opened', apart: APART_MS, budget, say: millis,
-      points: points.map((point) => ({ at: point.at, value: point[of] })) }),
-    line({ name: 'Rate of each 10 s, since this page was opened', apart: APART_MS, say: (value) => `${digits(value)}\u00a0/s`,
-      points: points.map((point) => ({ at: point.at, value: point.count / 10 })) }));
 }
 
 function budgets(one) {

@@ -6,22 +6,26 @@ import { count, counted, digits, duration, percent, words, NOT_OBSERVED } from '
 import { badge, button, card, empty, facts, foreign, link, note, stat, stats, table, tally, when } from './parts.js';
 import { WHY, WHY_MAYBE, order } from './order.js';
 import { breakerState } from './view-upstreams.js';
+import { segments } from './chart.js';
+import { past, recent } from './view-traffic.js';
 
 export const title = (ctx) => `Upstream ${ctx.name}`;
 
 export async function load(ctx) {
-  const [one, all] = await Promise.all([get(`/upstreams/${part(ctx.name)}`), get('/circuit-breakers')]);
+  const [one, all, traffic] = await Promise.all([
+    get(`/upstreams/${part(ctx.name)}`), get('/circuit-breakers'), recent(`upstream=${part(ctx.name)}`)]);
   const more = all.circuit_breakers.filter((breaker) => breaker.name.startsWith(`${ctx.name}.`));
-  return [one, more];
+  return [one, more, traffic];
 }
 
-export function draw([one, more], ctx) {
+export function draw([one, more, traffic], ctx) {
   return [
     h('p', { class: 'crumb' }, link('#/upstreams', 'Upstreams')),
     h('h1', {}, foreign(one.name)),
     h('p', { class: 'lead' }, badge(one.health.status), ' ', foreign(one.health.reason)),
-    breaker(one.breaker, 'Breaker', ctx),
-    more.map((extra) => breaker(extra, `Breaker ${extra.name}`, ctx)),
+    breaker(one.breaker, 'Breaker', traffic, ctx),
+    more.map((extra) => breaker(extra, `Breaker ${extra.name}`, traffic, ctx)),
+    past(traffic, 'Exchanges by way of it', link(`#/traffic/upstream/${part(one.name)}`, 'Other windows')),
     endpoints(one),
     one.failover ? failover(one, ctx) : null,
     h('div', { class: 'pair' },
@@ -34,13 +38,14 @@ export function draw([one, more], ctx) {
   ];
 }
 
-function breaker(one, heading, ctx) {
+function breaker(one, heading, traffic, ctx) {
   const buttons = h('div', { class: 'buttons' },
     button('Hold open', () => hold(one, ctx), { kind: 'danger', label: `Hold open the breaker ${one.name}`, key: 'hold' }),
     button('Close', () => close(one, ctx), { label: `Close the breaker ${one.name}`, key: 'close' }),
     one.hold ? button('Release', () => release(one, ctx), { kind: 'main', label: `Release the breaker ${one.name}`, key: 'release' }) : null);
   return card(heading, { key: `breaker-${one.name}`, aside: buttons },
     h('p', { class: 'breaker-line' }, breakerState(one), ' since ', when(one.since), one.why ? [': ', foreign(one.why)] : null),
+    strip(one, traffic),
     one.hold ? h('p', { class: 'held' }, badge('held', `held ${one.hold.state}`), ' by ', foreign(one.hold.actor), ': ', foreign(one.hold.reason),
       `. It ends by itself in ${duration(Math.round(one.hold.expires_in_seconds))}.`) : null,
     stats(stat('in the window', count(one.window_requests), `${count(one.window_failures)} bad, ${count(one.window_slow)} slow`),
@@ -50,6 +55,36 @@ function breaker(one, heading, ctx) {
       stat('next probe', one.probe_in_seconds === null ? 'none is due' : `in ${duration(one.probe_in_seconds)}`, `${count(one.good_probes)} of ${count(one.success_threshold)} good`),
       stat('last recovery took', duration(one.last_recovery_seconds))),
     evidence(one));
+}
+
+const HOUR_MS = 3_600_000;
+/** Changes of state that are remembered: before the oldest of so many, nothing is known. */
+const MOVES = 12;
+const STATES = { closed: 'up', half_open: 'degraded', open: 'down' };
+
+/** The states of the last hour, one after the other: from when to when. */
+function states({ moves, state }, traffic) {
+  const until = Date.parse(traffic.observed_at) || Date.now();
+  const from = until - HOUR_MS;
+  const first = moves.length >= MOVES ? Date.parse(moves[0].at) : Date.parse(traffic.known_since);
+  const all = [{ state: 'unknown', at: from }, { state: moves[0]?.from ?? state, at: first },
+    ...moves.map((move) => ({ state: move.to, at: Date.parse(move.at) }))];
+  return all.map((one, nth) => ({ state: one.state, from: Math.max(from, one.at), to: Math.min(until, all[nth + 1]?.at ?? until) }))
+    .filter((one) => one.to > one.from);
+}
+
+function strip(one, traffic) {
+  if (one.mode !== 'on') return null;
+  const all = states(one, traffic);
+  const sums = ['closed', 'half_open', 'open', 'unknown'].map((state) => [state, all.filter((each) => each.state === state).reduce((sum, each) => sum + each.to - each.from, 0)])
+    .filter(([, sum]) => sum > 0).map(([state, sum]) => [state, duration(Math.round(sum / 1000))]);
+  const parts = all.map((each) => ({ name: words(each.state), kind: STATES[each.state] ?? 'unknown', value: each.to - each.from, text: duration(Math.round((each.to - each.from) / 1000)) }));
+  return h('div', { class: 'outcomes' }, segments(`State of the breaker ${one.name}, last 1 h`, parts),
+    h('p', { class: 'legend' }, 'Last 1 h:', sums.map(([state, told]) => h('span', { class: 'legend-item' }, h('i', { class: `dot-${STATES[state] ?? 'unknown'}` }), `${words(state)} ${told}`))),
+    one.moves.length === 0 ? null : h('details', { class: 'numbers' }, h('summary', {}, `Changes of state: the last ${count(one.moves.length)}`),
+      table(`Changes of state of ${one.name}`, ['At', 'From', 'To', 'Why'], [...one.moves].reverse().map((move, at) => ({
+        key: `${move.at}-${at}`, cells: [when(move.at), words(move.from), badge(move.to), foreign(move.why)],
+      })))));
 }
 
 function evidence(one) {

@@ -1,28 +1,49 @@
 // Uptime by the second, with what is unknown shown as unknown, and how fast the error budget goes.
 
 import { h } from './dom.js';
-import { address, get, part } from './api.js';
+import { Problem, address, get, part } from './api.js';
+import { calendar } from './calendar.js';
 import { segments } from './chart.js';
-import { count, digits, duration, percent, windowName, NOT_OBSERVED } from './format.js';
-import { card, documentLink, empty, foreign, note, table } from './parts.js';
+import { count, counted, digits, duration, percent, windowName, NOT_OBSERVED } from './format.js';
+import { badge, card, documentLink, empty, foreign, link, note, table, when } from './parts.js';
 import { burns } from './view-overview.js';
 
 export const title = () => 'Uptime';
 
-export function load() {
-  return Promise.all([get('/uptime'), get('/slo')]);
+export function load(ctx) {
+  return Promise.all([get('/uptime'), get('/slo'), year(ctx), get('/incidents?all=true&limit=20')]);
+}
+
+/** Days that are over do not change: the year is asked for again after so long, and for another subject. */
+const YEAR_KEEPS_MS = 600_000;
+
+async function year(ctx) {
+  const service = ctx.memory.subject ?? 'service';
+  const kept = ctx.memory.year;
+  if (kept && kept.service === service && Date.now() - kept.at < YEAR_KEEPS_MS) return kept.answer;
+  let answer;
+  try {
+    answer = await get(`/uptime/days?service=${part(service)}`);
+  } catch (problem) {
+    // Without a store, or while it is away, the rest of the page is still told.
+    if (!(problem instanceof Problem) || problem.status === 0 || problem.status === 401) throw problem;
+    return { problem: `${problem.detail} ${problem.hint}` };
+  }
+  ctx.memory.year = { service, at: Date.now(), answer };
+  return answer;
 }
 
 const STATES = ['up', 'degraded', 'down', 'maintenance', 'unknown'];
 
-export function draw([uptime, slo]) {
+export function draw([uptime, slo, days, incidents], ctx) {
   return [
     h('h1', {}, 'Uptime'),
     h('p', { class: 'lead' }, `Each second is up, degraded, down, maintenance or unknown. The target is ${percent(uptime.target)}. `,
       'Degraded counts as up. Lowest takes all unknown time for down, highest for up.'),
     h('p', { class: 'legend', 'aria-hidden': 'true' }, STATES.map((state) => h('span', { class: 'legend-item' }, h('i', { class: `dot-${state}` }), state))),
+    yearCard(days, uptime.subjects, ctx),
     uptime.subjects.map(subject),
-    reports(),
+    reviews(incidents.incidents),
     budget(slo),
   ];
 }
@@ -50,18 +71,31 @@ function subject(one) {
 
 const capital = (word) => word[0].toUpperCase() + word.slice(1);
 
-/** This month and the two before, in UTC as the report has them. */
-function months() {
-  const now = new Date();
-  return [0, 1, 2].map((back) => new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - back, 1)).toISOString().slice(0, 7));
+function yearCard(days, subjects, ctx) {
+  const chosen = ctx.memory.subject ?? 'service';
+  const names = subjects.map((one) => one.name);
+  const choose = names.length < 2 ? null : h('div', { class: 'field part', 'data-key': `subject-${names.join()}` },
+    h('label', { for: 'subject' }, 'Whose days'),
+    h('select', { id: 'subject', onchange: (event) => { ctx.memory.subject = event.target.value; ctx.refresh(); } },
+      names.map((name) => h('option', { value: name, selected: name === chosen }, name === 'service' ? 'The service as a whole' : name))));
+  if (days.problem) return card('The last twelve months', { key: 'year' }, empty(days.problem));
+  return card('The last twelve months', { key: 'year' }, choose, calendar(days),
+    note(`Days are those of ${days.time_zone}; ${percent(days.coverage)} of the time is known. A band of a day that is down, degraded or unknown is drawn at least a quarter high.`,
+      days.unreadable_rows > 0 ? ` ${counted(days.unreadable_rows, 'row')} of the store could not be read: that time is unknown.` : ''));
 }
 
-function reports() {
-  return card('Service level reports', { key: 'reports' },
-    h('ul', { class: 'plain' }, months().map((month, at) => h('li', { 'data-key': month },
-      documentLink(address(`/reports/sla?month=${part(month)}&format=html`), month), at === 0 ? ', until now; ' : '; ',
-      documentLink(address(`/reports/sla?month=${part(month)}&format=csv`), `${month} as CSV`)))),
-    note('A month is told in UTC; the reports know what the store kept.'));
+const OVER = ['resolved', 'reviewed'];
+
+/** Incidents that are over, each with its review. */
+function reviews(all) {
+  const over = all.filter((one) => OVER.includes(one.state));
+  return card('Reviews', { key: 'reviews', aside: link('#/incidents', 'All incidents') }, over.length === 0
+    ? empty('No incident is over yet. Each one that is can be reviewed here, weeks later too.')
+    : table('The latest incidents that are over', ['Incident', 'State', 'Severity', 'Began', 'Review'], over.map((one) => ({
+      key: one.id,
+      cells: [link(`#/incidents/${part(one.id)}`, foreign(one.title)), badge(one.state), badge(one.severity), when(one.began_at),
+        documentLink(address(`/incidents/${part(one.id)}/review?format=markdown`), 'As a text', h('span', { class: 'unseen' }, ` of ${one.id}`))],
+    }))));
 }
 
 function budget(slo) {
