@@ -92,7 +92,7 @@ fn sidecar(door: &AdminDoor) -> (Value, bool) {
         };
         told.insert(path.to_owned(), answer);
         if !answers {
-            complain(&format!("{}", told[path]["error"].as_str().unwrap_or_default()));
+            complain(told[path]["error"].as_str().unwrap_or_default());
             return (Value::Object(told), false);
         }
     }

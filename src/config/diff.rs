@@ -148,24 +148,38 @@ pub fn against(effective: &Value, origins: &KeyOrigins, new: &Config) -> Diff {
     compare(&old, &new)
 }
 
-/// The tables of a value, and of their keys those that are `wanted`.
+/// The tables of a value, and of their keys those that are `wanted`. Lists of tables are there with all of them or not at all; a
+/// route has a name at least.
 fn kept(path: &str, value: &Value, wanted: &impl Fn(&str) -> bool) -> Value {
-    let all = |list: &Vec<Value>| list.iter().all(Value::is_object) && !list.is_empty();
+    let inner = |table: &Map<String, Value>| {
+        let inner = table.iter().filter_map(|(key, inner)| {
+            let path = below(path, key);
+            let kept = kept(&path, inner, wanted);
+            let stays = match tables(inner) {
+                true => key == "routes" || !kept.as_array().into_iter().flatten().all(is_empty),
+                false => inner.is_object() || wanted(&path),
+            };
+            stays.then(|| (key.clone(), kept))
+        });
+        inner.collect()
+    };
     match value {
-        Value::Object(table) => {
-            let inner = table.iter().filter_map(|(key, inner)| {
-                let path = below(path, key);
-                let is_table = inner.is_object() || inner.as_array().is_some_and(all);
-                (is_table || wanted(&path)).then(|| (key.clone(), kept(&path, inner, wanted)))
-            });
-            Value::Object(inner.collect())
-        }
-        Value::Array(list) if all(list) => {
-            let inner = list.iter().enumerate();
-            inner.map(|(nth, inner)| kept(&below(path, &nth.to_string()), inner, wanted)).collect()
+        Value::Object(table) => Value::Object(inner(table)),
+        Value::Array(list) if tables(value) => {
+            let all = list.iter().enumerate();
+            all.map(|(nth, inner)| kept(&below(path, &nth.to_string()), inner, wanted)).collect()
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => value.clone(),
     }
+}
+
+/// Is it a list of tables?
+fn tables(value: &Value) -> bool {
+    value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_object))
+}
+
+fn is_empty(table: &Value) -> bool {
+    table.as_object().is_some_and(Map::is_empty)
 }
 
 /// Files of the same directory that hold something else.
@@ -343,6 +357,21 @@ mod tests {
                     || is_name
             });
             assert!(exact && !named.is_empty(), "{path}: {named:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_api_tells_of_a_config_is_compared_as_the_config_itself_is() {
+        let stripe = "[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n[[routes]]\nprefix = \"/a\"\nupstream = \"stripe\"\n";
+        let more = "[notify.pager]\nkind = \"alertmanager\"\nurls = [\"http://127.0.0.1:9\"]\n[latency]\nslow = \"4s\"\n";
+        let steps = "[[escalation.high.steps]]\nafter = \"1m\"\ncontacts = [\"team_lead\"]\n";
+        let texts = [stripe.to_owned(), format!("{more}{stripe}"), format!("{steps}{more}{stripe}")];
+        let configs =
+            texts.map(|text| load(&text, "a test", &[]).unwrap_or_else(|problems| panic!("{problems}")));
+        for old in &configs {
+            for new in &configs {
+                assert_eq!(against(&old.effective(), &old.origins(), new), diff(old, new));
+            }
         }
     }
 
