@@ -83,11 +83,13 @@ struct Place {
     /// The path with `*` for names.
     generic: Vec<String>,
     applies: Applies,
+    /// What is said of the table that it is a nameless member of.
+    above: String,
 }
 
 impl Place {
     fn root() -> Self {
-        Self { nodes: opened(&SCHEMA), generic: Vec::new(), applies: Applies::AtOnce }
+        Self { nodes: opened(&SCHEMA), generic: Vec::new(), applies: Applies::AtOnce, above: String::new() }
     }
 
     /// Keys with a name of their own.
@@ -114,7 +116,8 @@ impl Place {
         };
         let applies = if self.applies == Applies::WithRestart { Applies::WithRestart } else { own };
         let generic = self.generic.iter().cloned().chain([key.to_owned()]).collect();
-        Self { nodes: opened(node), generic, applies }
+        let above = if key == "*" { self.text("description") } else { String::new() };
+        Self { nodes: opened(node), generic, applies, above }
     }
 
     /// The key below it; `Err`: the names that there are.
@@ -173,7 +176,9 @@ pub fn explain(path: &str) -> Result<KeyHelp, String> {
     let default = place.nodes.iter().find_map(|node| node.get("default")).filter(|_| keys.is_empty());
     Ok(KeyHelp {
         key: so_far,
-        says: place.text("description"),
+        says: Some(place.text("description"))
+            .filter(|says| !says.is_empty())
+            .unwrap_or_else(|| place.above.clone()),
         remark: REFERENCE.get(&place.generic.join(".")).cloned().unwrap_or_default(),
         write: if keys.is_empty() { written(&place) } else { String::new() },
         words: words(&place),
