@@ -94,8 +94,8 @@ mod incident_config;
 /// From the first bad event to the last word: detection, calls, orders, a restart in between.
 mod incidents;
 /// `kill -9` at random moments: what was acknowledged is there.
-#[allow(clippy::print_stdout, reason = "figures are told")]
 mod init;
+#[allow(clippy::print_stdout, reason = "figures are told")]
 mod kill;
 /// Restarts and scales a Deployment through an API server of the tests' own.
 mod kubernetes;
