@@ -15,8 +15,8 @@ mod admin_api;
 mod admin_port;
 /// What is answered is true, and what cannot be answered is told how to ask.
 mod answers;
-/// Who changed what is written down, and stays so.
 mod application;
+/// Who changed what is written down, and stays so.
 mod audit;
 mod autoscaler;
 /// Copies of the store by the clock, and damaged files of it.
@@ -50,11 +50,11 @@ mod contract;
 mod deadlines;
 /// What clients get when an upstream cannot answer, and what the application is told of it.
 mod degradation;
-/// A fault that is injected on purpose: who meets it, what is measured, what ends it.
 mod demo;
 /// When descriptors run out, what an operator needs has its own.
 mod descriptors;
 mod doctor;
+/// A fault that is injected on purpose: who meets it, what is measured, what ends it.
 mod drills;
 /// The way out: forward proxy, tunnels, local listeners, the address guard.
 mod egress;
@@ -67,8 +67,8 @@ mod failover;
 mod fairness;
 /// Several sidecars on one PostgreSQL: one incident, one sender, whoever dies.
 mod fleet;
-/// The guide's own lines, as they stand in it.
 mod generated;
+/// The guide's own lines, as they stand in it.
 mod guide;
 /// HTTP/2 is held to what its standards say, point by point, on both sides.
 mod h2spec;
@@ -93,8 +93,8 @@ mod inbound;
 mod incident_config;
 /// From the first bad event to the last word: detection, calls, orders, a restart in between.
 mod incidents;
-/// `kill -9` at random moments: what was acknowledged is there.
 mod init;
+/// `kill -9` at random moments: what was acknowledged is there.
 #[allow(clippy::print_stdout, reason = "figures are told")]
 mod kill;
 /// Restarts and scales a Deployment through an API server of the tests' own.
