@@ -28,6 +28,9 @@
 //! | what counts as uptime | [`reliability::ledger`] |
 //! | which requests are refused as ambiguous | [`message::h1::parse`] |
 //! | a config key | its concept's file under [`config`], then `config/reference.toml` and `strop schema > config/schema.json` |
+//! | what is said of a key, and where its value comes from | [`config::explain`], [`config::origin`] |
+//! | what is said of a request that nobody has sent | [`proxy::explain`]; the facts: `proxy::explained` |
+//! | a command, its examples and exit codes | [`cli`], `cli::examples` |
 //! | a metric | the number where it comes about, in [`telemetry`]; its family in `telemetry::metrics`, those of upstreams in `telemetry::dependencies` |
 //! | an admin endpoint | `admin::router`, its handler beside its neighbours in [`admin`], closed sets in `admin::words` |
 //! | what a browser is shown | `admin::page`, its files in `assets/`; a terminal: `cli::live`. Both read the API and decide nothing |

@@ -303,7 +303,7 @@ impl<T: Written> schemars::JsonSchema for Text<T> {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": T::PATTERN, "description": T::LIKE })
+        schemars::json_schema!({ "type": "string", "pattern": T::PATTERN, "description": T::LIKE, "x-write": T::LIKE })
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>) -> Json<Observed<Confi
         file_changed_at: status.file_changed_at.map(clock::rfc3339),
         last_reload: status.last,
         effective: status.config.effective(),
+        origins: status.config.origins(),
     };
     Provenance::now().answer(&admin, view)
 }

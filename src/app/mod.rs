@@ -5,8 +5,10 @@
 
 mod audit;
 mod bound;
+pub mod explain;
 mod inbound;
 mod periodic;
+pub mod reaching;
 pub mod trial;
 mod work;
 

@@ -1,10 +1,12 @@
 //! `strop demo`: the sidecar with an embedded sample backend and stand-ins for Stripe, SendGrid, Twilio and Google
-//! Calendar, whose weather is changed by one command. For newcomers and tests only.
+//! Calendar, a database and a cache, whose weather is changed by one command; with the guide's recovery plans. For newcomers and tests
+//! only.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,27 +21,48 @@ use crate::config::{self, presets::Preset};
 const WEATHER: &str = "127.0.0.1:9900";
 
 /// The services of the demo: name, port of its local listener (the backend has none).
-const SERVICES: [(&str, u16); 5] =
-    [("backend", 0), ("stripe", 9_101), ("sendgrid", 9_102), ("twilio", 9_103), ("google_calendar", 9_104)];
+const SERVICES: [(&str, u16); 7] = [
+    ("backend", 0),
+    ("stripe", 9_101),
+    ("sendgrid", 9_102),
+    ("twilio", 9_103),
+    ("google_calendar", 9_104),
+    ("database", 9_105),
+    ("redis", 9_106),
+];
+
+/// The port of the ingress.
+const INGRESS: u16 = 8_000;
+/// Between two requests of the demo's own traffic to one service.
+const BEAT: Duration = Duration::from_millis(250);
 
 /// Changes the weather of a running demo.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Weather {
-    /// Make a stand-in sunny (200), stormy (500), slow (2 s), limited (429) or dark (hangs up).
+    /// Make a stand-in sunny (200), patchy (every fourth answer is 500), stormy (500), slow (2 s), limited (429) or dark (hangs up).
     Weather {
-        /// backend, stripe, sendgrid, twilio or google_calendar.
+        /// backend, stripe, sendgrid, twilio, google_calendar, database or redis.
         service: String,
-        /// sunny, stormy, slow, limited or dark.
+        /// sunny, patchy, stormy, slow, limited or dark.
         weather: String,
     },
 }
 
 type Skies = Arc<Mutex<BTreeMap<&'static str, String>>>;
 
-const KNOWN: [&str; 5] = ["sunny", "stormy", "slow", "limited", "dark"];
+const KNOWN: [&str; 6] = ["sunny", "patchy", "stormy", "slow", "limited", "dark"];
+
+/// Who sends requests to the demo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Traffic {
+    /// Whoever likes.
+    Yours,
+    /// The demo as well, four a second to each service.
+    Own,
+}
 
 /// Runs the demo until it is stopped.
-pub(super) fn run() -> ExitCode {
+pub(super) fn run(traffic: Traffic) -> ExitCode {
     let skies: Skies =
         Arc::new(Mutex::new(SERVICES.iter().map(|(name, _)| (*name, "sunny".to_owned())).collect()));
     let mut ports = BTreeMap::new();
@@ -57,7 +80,14 @@ pub(super) fn run() -> ExitCode {
         Err(code) => return code,
     };
     match config::load(&demo_config(&ports), "the demo's config", &[]) {
-        Ok(config) => run::serve(ground, config, None, Vec::new(), |_| say(GUIDE)),
+        Ok(config) => run::serve(ground, config, None, Vec::new(), |app| {
+            say("");
+            run::page(app);
+            say(GUIDE);
+            if traffic == Traffic::Own {
+                SERVICES.iter().for_each(|(name, local)| send(name, *local));
+            }
+        }),
         Err(problems) => failed(&problems),
     }
 }
@@ -68,20 +98,70 @@ fn failed(error: &dyn std::fmt::Display) -> ExitCode {
 }
 
 const GUIDE: &str = "
-Strop is between you and a sample backend, and between the backend and four vendors (stand-ins).
+Strop is between you and a sample backend, and between the backend and four vendors, a database and a cache (stand-ins).
 
   curl -i http://127.0.0.1:8000/                          through the ingress
   curl -i http://127.0.0.1:9101/v1/charges                Stripe, by its local listener
   curl -i -x http://127.0.0.1:3128 http://api.stripe.com/ Stripe, by the forward proxy
 
-Make Stripe fail, call it three times, watch the breaker, make it well again, wait 5 s, call it twice:
+Make Stripe fail, call it three times, watch the breaker on the page, make it well again, wait 5 s, call it twice:
 
   strop demo weather stripe stormy
-  curl -s http://127.0.0.1:9901/api/v2/sre/circuit-breakers/stripe
+  strop status
   strop demo weather stripe sunny
+
+Each plan of the guide has its weather; with `strop demo --traffic` the requests come by themselves:
+
+  strop demo weather database dark        database_failure: connections anew, breaker, restart (which is only said)
+  strop demo weather redis dark           redis_failure: cache, connections, degradation
+  strop demo weather backend dark         api_failure, after half a minute without a good answer
+  strop demo weather stripe patchy        payment_failure, after half a minute: the breaker does not open
+  strop recovery run high_cpu --service backend   high_cpu: by order alone
 
 Stop with Ctrl-C.
 ";
+
+/// The guide's recovery plans.
+const PLANS: &str = r#"
+[incidents]
+important = ["stripe"]
+
+[degradation.level1]
+features = ["sms", "email"]
+
+[plans.database_failure]
+rules = ["service_down", "breaker"]
+services = ["database"]
+steps = [{ action = "connection_reset" }, { action = "circuit_breaker" }, { action = "restart_service" }]
+max_attempts = 3
+retry_delay = "15s"
+
+[plans.redis_failure]
+rules = ["service_down", "breaker"]
+services = ["redis"]
+steps = [{ action = "cache_clear" }, { action = "connection_reset" }, { action = "graceful_degradation" }]
+max_attempts = 2
+retry_delay = "30s"
+
+[plans.high_cpu]
+steps = [{ action = "scale_up" }, { action = "graceful_degradation" }]
+max_attempts = 2
+retry_delay = "60s"
+
+[plans.api_failure]
+rules = ["service_down"]
+services = ["backend"]
+steps = [{ action = "restart_service" }, { action = "circuit_breaker" }, { action = "failover" }]
+max_attempts = 3
+retry_delay = "30s"
+
+[plans.payment_failure]
+rules = ["payment_failure"]
+services = ["stripe"]
+steps = [{ action = "circuit_breaker" }, { action = "graceful_degradation" }, { action = "failover" }]
+max_attempts = 2
+retry_delay = "45s"
+"#;
 
 fn demo_config(ports: &BTreeMap<&'static str, SocketAddr>) -> String {
     let mut text = String::from(
@@ -92,15 +172,41 @@ fn demo_config(ports: &BTreeMap<&'static str, SocketAddr>) -> String {
         let Some(address) = ports.get(name) else { continue };
         text.push_str(&format!("\n[upstreams.{name}]\nendpoints = [\"{address}\"]\n"));
         if local > 0 {
-            let host = Preset::named(name).map_or("", |preset| preset.host());
+            let hosts = Preset::named(name)
+                .map_or(String::new(), |preset| format!("hosts = [\"{}\"]\n", preset.host()));
             text.push_str(&format!(
-                "hosts = [\"{host}\"]\nlocal = \"127.0.0.1:{local}\"\nallow_addresses = [\"127.0.0.0/8\"]\n\
+                "{hosts}local = \"127.0.0.1:{local}\"\nallow_addresses = [\"127.0.0.0/8\"]\n\
                  breaker = {{ open_for = \"5s\", ramp = \"2s\" }}\ntimeouts = {{ first_byte = \"1s\" }}\n"
             ));
         }
     }
-    text
+    text + PLANS
 }
+
+/// Sends requests to a service by the sidecar, until the process ends: payments to Stripe, else looks.
+fn send(name: &'static str, local: u16) {
+    let port = if local == 0 { INGRESS } else { local };
+    let line = if name == "stripe" { "POST /v1/charges" } else { "GET /" };
+    let once = move || -> std::io::Result<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(
+            stream,
+            "{line} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        )?;
+        std::io::copy(&mut stream, &mut std::io::sink()).map(drop)
+    };
+    let beats = move || loop {
+        // What comes of it is on the page.
+        let _ = once();
+        std::thread::sleep(BEAT);
+    };
+    // Without a thread there is less to see.
+    let _ = std::thread::Builder::new().name(format!("demo-to-{name}")).spawn(beats);
+}
+
+/// The longest wait of the demo's own traffic for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A server that answers by its weather; one thread per connection is plenty for a demo.
 fn stand_in(name: &'static str, skies: &Skies) -> std::io::Result<SocketAddr> {
@@ -118,6 +224,9 @@ fn stand_in(name: &'static str, skies: &Skies) -> std::io::Result<SocketAddr> {
     })?;
     Ok(address)
 }
+
+/// Answers of all stand-ins so far.
+static ANSWERS: AtomicUsize = AtomicUsize::new(0);
 
 fn converse(name: &str, stream: TcpStream, skies: &Skies) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
@@ -140,7 +249,9 @@ fn converse(name: &str, stream: TcpStream, skies: &Skies) -> std::io::Result<()>
         }
         std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
         let sky = skies.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default();
+        let nth = ANSWERS.fetch_add(1, Ordering::Relaxed);
         let (status, wait) = match sky.as_str() {
+            "patchy" if nth.is_multiple_of(4) => ("500 Internal Server Error", 0),
             "stormy" => ("500 Internal Server Error", 0),
             "slow" => ("200 OK", 2_000),
             "limited" => ("429 Too Many Requests\r\nretry-after: 3", 0),

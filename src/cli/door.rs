@@ -83,11 +83,16 @@ impl AdminDoor {
 
     /// One request below `/api/v2/sre/`, to whichever of its addresses answers: the status and the body.
     pub(super) fn ask(&self, method: &str, path: &str, order: &str) -> Result<(u16, String), String> {
+        self.ask_at(method, &format!("/api/v2/sre/{path}"), order)
+    }
+
+    /// The same, of any path.
+    pub(super) fn ask_at(&self, method: &str, path: &str, order: &str) -> Result<(u16, String), String> {
         let Found { admin, token } = self.found()?;
         let token =
             token.map(|token| format!("Authorization: Bearer {}\r\n", token.trim())).unwrap_or_default();
         let request = format!(
-            "{method} /api/v2/sre/{path} HTTP/1.1\r\nHost: localhost\r\n{token}Content-Type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{token}Content-Type: application/json\r\n\
              Content-Length: {}\r\nConnection: close\r\n\r\n{order}",
             order.len()
         );

@@ -1,11 +1,17 @@
-//! The command line: `run`, `check`, `healthcheck`, `schema`, `audit`, `backup`, `report`, `notify`, `runbook`, `drill`, `demo`,
-//! and what is about a running sidecar.
+//! The command line: `run`, `init`, `check`, `healthcheck`, `schema`, `explain`, `audit`, `backup`, `report`, `notify`, `runbook`, `drill`,
+//! `env`, `exec`, `completions`, `man`, `demo`, and what is about a running sidecar.
 
 mod check;
 mod demo;
+mod doctor;
 mod door;
 mod drill;
+mod env;
+mod examples;
+mod explain;
 mod file;
+mod generated;
+mod init;
 mod live;
 mod notify;
 mod output;
@@ -16,8 +22,11 @@ mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::units::Written as _;
 
 /// A sidecar reverse proxy with built-in reliability.
 #[derive(Debug, Parser)]
@@ -39,6 +48,8 @@ enum CliCommand {
         #[arg(short, long, value_name = "HOST:PORT")]
         backend: Option<String>,
     },
+    /// Write a starter config by asking what is in front and behind. A file that is there stays as it is.
+    Init(init::InitArgs),
     /// Check a config file: tell all its problems at once, and where its numbers do not add up.
     Check {
         /// The config files; without any the one that `run` would take.
@@ -49,9 +60,15 @@ enum CliCommand {
         /// Exit code 1 when there is a warning or advice.
         #[arg(long)]
         strict: bool,
-        /// Print one JSON document: for each file whether it can run, its problems, warnings and advice.
+        /// Print one JSON document: for each file whether it can run, its problems, warnings and advice, and what was seen.
         #[arg(long)]
         json: bool,
+        /// Look whether what it names answers from here: names, connections, TLS and certificates, the store. No request is sent.
+        #[arg(long)]
+        live: bool,
+        /// How long each look may take.
+        #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = lasting, requires = "live")]
+        within: Duration,
     },
     /// Ask a running sidecar whether it is ready. Exit code 0: it is.
     Healthcheck {
@@ -61,6 +78,8 @@ enum CliCommand {
     },
     /// Print the JSON Schema of the config file.
     Schema,
+    /// Explain a key of the config file, or what would become of a request.
+    Explain(explain::ExplainArgs),
     /// Look into the audit log.
     Audit {
         #[command(subcommand)]
@@ -101,26 +120,55 @@ enum CliCommand {
     },
     #[command(flatten)]
     Live(live::LiveCommand),
-    /// Run the sidecar with a sample backend and stand-ins for its vendors.
+    /// Write one file for a bug report: version, config, health, metrics and incidents, without secrets, people and what they wrote.
+    Doctor(doctor::DoctorArgs),
+    /// Print the variables by which an application sends its requests through the sidecar: proxy, base URLs, roots.
+    Env(env::EnvPrintArgs),
+    /// Start an application with those variables. It takes the place of this process: signals and exit code are its own.
+    Exec(env::ExecArgs),
+    /// Print what a shell loads to complete commands, options and words.
+    Completions(generated::CompletionsArgs),
+    /// Print the manual, or write a page for each command.
+    Man(generated::ManArgs),
+    /// Run the sidecar with a sample backend and stand-ins for its vendors, a database and a cache.
+    #[command(args_conflicts_with_subcommands = true)]
     Demo {
+        /// Send requests to all of them, four a second each, so that there is something to see.
+        #[arg(long)]
+        traffic: bool,
         #[command(subcommand)]
         weather: Option<demo::Weather>,
     },
 }
 
+/// A duration as the file writes them.
+fn lasting(text: &str) -> Result<Duration, String> {
+    Duration::read(text)
+        .filter(|read| !read.is_zero())
+        .ok_or_else(|| format!("write {}", Duration::LIKE.replace(" in quotes", "")))
+}
+
+/// All commands with what is told of them, for whoever reads a command line or tells of it.
+pub fn command() -> Command {
+    examples::noted(Cli::command(), "")
+}
+
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
+    let cli = Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
+    match cli.command {
         CliCommand::Run { config, backend } => run::run(config, backend.as_deref()),
-        CliCommand::Check { mut files, config, strict, json } => {
+        CliCommand::Init(args) => init::init(&args),
+        CliCommand::Check { mut files, config, strict, json, live, within } => {
             files.extend(config);
-            check::check(check::CheckArgs { files, strict, json })
+            check::check(check::CheckArgs { files, strict, json, live: live.then_some(within) })
         }
         CliCommand::Healthcheck { admin } => run::healthcheck(&admin),
         CliCommand::Schema => {
             output::say(&crate::config::schema());
             ExitCode::SUCCESS
         }
+        CliCommand::Explain(args) => explain::explain(args),
         CliCommand::Audit { what } => store::audit(what),
         CliCommand::Backup { what, config, to } => store::backup(what, config, to),
         CliCommand::Report { what } => report::report(what),
@@ -128,7 +176,13 @@ pub fn main() -> ExitCode {
         CliCommand::Runbook { command } => runbook::runbook(command),
         CliCommand::Drill { command } => drill::drill(command),
         CliCommand::Live(command) => live::live(command),
-        CliCommand::Demo { weather: None } => demo::run(),
-        CliCommand::Demo { weather: Some(weather) } => demo::change(weather),
+        CliCommand::Doctor(args) => doctor::doctor(&args),
+        CliCommand::Env(args) => env::print(&args),
+        CliCommand::Exec(args) => env::exec(&args),
+        CliCommand::Completions(args) => generated::completions(&args, command()),
+        CliCommand::Man(args) => generated::man(&args, command()),
+        CliCommand::Demo { weather: Some(weather), traffic: _ } => demo::change(weather),
+        CliCommand::Demo { weather: None, traffic: true } => demo::run(demo::Traffic::Own),
+        CliCommand::Demo { weather: None, traffic: false } => demo::run(demo::Traffic::Yours),
     }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::file::{found, overrides, read};
-use super::output::complain;
+use super::output::{complain, say};
 use crate::app::{App, Start};
 use crate::config::Config;
 use crate::runtime::signals::{self, Signal};
@@ -23,11 +23,26 @@ pub(super) fn run(named: Option<PathBuf>, backend: Option<&str>) -> ExitCode {
     let env = overrides(backend);
     let path = found(named);
     match read(path.as_deref(), &env) {
-        Ok(config) => serve(ground, config, path, env, |_| {}),
+        Ok(config) => {
+            // Whoever begins without a file of their own is told where to look.
+            let begins = path.is_none() || backend.is_some();
+            serve(ground, config, path, env, |app| {
+                if begins {
+                    page(app)
+                }
+            })
+        }
         Err(problem) => {
             complain(&problem);
             ExitCode::from(2)
         }
+    }
+}
+
+/// Says where the page is.
+pub(super) fn page(app: &App) {
+    if let Some((_, address)) = app.addresses.iter().find(|(name, _)| name == "admin") {
+        say(&format!("the page is at http://{address}/ and `strop status` says the same; stop with Ctrl-C"));
     }
 }
 

@@ -7,9 +7,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::file::ConfigFile;
+use super::places::{KeyOrigins, KeySource, below};
 use super::problem::{Collector, Problems};
 use super::runbooks::RunbooksConfig;
-use super::running::{Config, ConfigOrigin, json};
+use super::running::{Config, ConfigOrigin, WrittenConfig, json};
 use super::secret;
 
 /// One key whose value changes.
@@ -101,7 +102,7 @@ struct Side {
 impl Side {
     /// Routes stand under their names, so that one more of them moves no other; each secret beside what it held.
     fn of(config: &Config) -> Self {
-        let ConfigOrigin { written, file, contents, exposed: _ } = &*config.origin;
+        let ConfigOrigin { written, file, contents, exposed: _, places: _ } = &*config.origin;
         Self::new(written.clone(), json(file), contents)
     }
 
@@ -132,6 +133,53 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
     };
     diff.applied.extend(runbooks(old, new));
     diff
+}
+
+/// What a reload of `new` would change in another process, of which no more is known than what its API tells: its effective
+/// values with their origins. What files of secrets hold and what follows a question mark in an address is not compared,
+/// nor what is in files of runbooks.
+pub fn against(effective: &Value, origins: &KeyOrigins, new: &Config) -> Diff {
+    let told =
+        kept("", effective, &|path| origins.get(path).is_some_and(|origin| origin.from != KeySource::Preset));
+    let plain = |of: &Value| kept("", of, &|path| !path.ends_with(secret::CONTENT));
+    let none = secret::Contents::new();
+    let old = Side::new(told, plain(effective), &none);
+    let new = Side::new(new.as_written(), plain(&new.effective()), &none);
+    compare(&old, &new)
+}
+
+/// The tables of a value, and of their keys those that are `wanted`. Lists of tables are there with all of them or not at all; a
+/// route has a name at least.
+fn kept(path: &str, value: &Value, wanted: &impl Fn(&str) -> bool) -> Value {
+    let inner = |table: &Map<String, Value>| {
+        let inner = table.iter().filter_map(|(key, inner)| {
+            let path = below(path, key);
+            let kept = kept(&path, inner, wanted);
+            let stays = match tables(inner) {
+                true => key == "routes" || !kept.as_array().into_iter().flatten().all(is_empty),
+                false => inner.is_object() || wanted(&path),
+            };
+            stays.then(|| (key.clone(), kept))
+        });
+        inner.collect()
+    };
+    match value {
+        Value::Object(table) => Value::Object(inner(table)),
+        Value::Array(list) if tables(value) => {
+            let all = list.iter().enumerate();
+            all.map(|(nth, inner)| kept(&below(path, &nth.to_string()), inner, wanted)).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => value.clone(),
+    }
+}
+
+/// Is it a list of tables?
+fn tables(value: &Value) -> bool {
+    value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_object))
+}
+
+fn is_empty(table: &Value) -> bool {
+    table.as_object().is_some_and(Map::is_empty)
 }
 
 /// Files of the same directory that hold something else.
@@ -212,16 +260,17 @@ pub fn runnable(old: &Config, new: Config, waits: &[ConfigChange]) -> Result<Con
         return Ok(new);
     }
     let (mut written, mut file) = (new.origin.written.clone(), json(&new.origin.file));
-    let before = json(&old.origin.file);
+    let (before, mut places) = (json(&old.origin.file), new.origin.places.clone());
     for ConfigChange { path, .. } in waits.iter().filter(|change| !change.path.ends_with(')')) {
         let pointer = format!("/{}", path.replace('.', "/"));
         put(&mut written, path, old.origin.written.pointer(&pointer).cloned());
         put(&mut file, path, before.pointer(&pointer).cloned());
+        places.forget(path);
     }
     let mut problems = Collector::new("");
     let file: ConfigFile =
         serde_json::from_value(file).map_err(|error| Problems::single(&error.to_string()))?;
-    file.check(written, new.hash, &mut problems)
+    file.check(WrittenConfig { keys: written, places, hash: new.hash }, &mut problems)
         .ok_or_else(|| problems.finish("what is new, with what stays as it is until the next start,"))
 }
 
@@ -308,6 +357,21 @@ mod tests {
                     || is_name
             });
             assert!(exact && !named.is_empty(), "{path}: {named:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_api_tells_of_a_config_is_compared_as_the_config_itself_is() {
+        let stripe = "[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n[[routes]]\nprefix = \"/a\"\nupstream = \"stripe\"\n";
+        let more = "[notify.pager]\nkind = \"alertmanager\"\nurls = [\"http://127.0.0.1:9\"]\n[latency]\nslow = \"4s\"\n";
+        let steps = "[[escalation.high.steps]]\nafter = \"1m\"\ncontacts = [\"team_lead\"]\n";
+        let texts = [stripe.to_owned(), format!("{more}{stripe}"), format!("{steps}{more}{stripe}")];
+        let configs =
+            texts.map(|text| load(&text, "a test", &[]).unwrap_or_else(|problems| panic!("{problems}")));
+        for old in &configs {
+            for new in &configs {
+                assert_eq!(against(&old.effective(), &old.origins(), new), diff(old, new));
+            }
         }
     }
 

@@ -97,14 +97,7 @@ pub(super) fn fill(written: &Table) -> Table {
     }
     // What is missing in a table of the base is missing in the file as well.
     under(&mut table, base_of(&base));
-    let ingress = table.get("ingress").and_then(Value::as_table);
-    let default = IngressFile::default().upstream;
-    let backend =
-        ingress.map(|table| table.get("upstream").and_then(Value::as_str).unwrap_or(&default).to_owned());
-    let routed = |route: &Value| route.get("upstream").and_then(Value::as_str).map(str::to_owned);
-    let routes = table.get("routes").and_then(Value::as_array);
-    let neighbours: Vec<String> =
-        routes.into_iter().flatten().filter_map(routed).chain(backend.clone()).collect();
+    let (backend, neighbours) = (backend(&table), neighbours(&table));
     each(&mut table, "upstreams", |name, written| {
         base_of(&UpstreamFile::base(name, neighbours.iter().any(|one| one == name), written))
     });
@@ -135,6 +128,20 @@ pub(super) fn fill(written: &Table) -> Table {
         under(route, base.unwrap_or_default());
     }
     table
+}
+
+/// Who answers requests of the ingress where no route says otherwise; `None`: there is no ingress.
+fn backend(table: &Table) -> Option<String> {
+    let ingress = table.get("ingress").and_then(Value::as_table)?;
+    let written = ingress.get("upstream").and_then(Value::as_str).map(str::to_owned);
+    Some(written.unwrap_or_else(|| IngressFile::default().upstream))
+}
+
+/// Upstreams behind the ingress.
+pub(super) fn neighbours(table: &Table) -> Vec<String> {
+    let routed = |route: &Value| route.get("upstream").and_then(Value::as_str).map(str::to_owned);
+    let routes = table.get("routes").and_then(Value::as_array);
+    routes.into_iter().flatten().filter_map(routed).chain(backend(table)).collect()
 }
 
 fn base_of(file: &impl Serialize) -> Table {

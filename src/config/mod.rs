@@ -15,6 +15,7 @@ pub mod diff;
 mod drill;
 mod egress;
 pub mod engine;
+pub mod explain;
 mod fallback;
 pub mod file;
 mod heartbeat;
@@ -26,7 +27,9 @@ mod kubernetes;
 mod latency;
 mod limits;
 pub mod listeners;
+pub mod origin;
 mod outbox;
+mod places;
 pub mod problem;
 mod process;
 mod rate_limit;
@@ -84,7 +87,9 @@ pub fn load(text: &str, source: &str, env: &[(String, String)]) -> Result<Config
     let hash = format!("{:016x}", reload::hash(&bytes));
     let config = read::read(text, env, &mut problems).and_then(|written| {
         let file: ConfigFile = read::shaped(|| file::fill(&written), &mut problems)?;
-        file.check(serde_json::to_value(&written).unwrap_or_default(), hash, &mut problems)
+        let keys = serde_json::to_value(&written).unwrap_or_default();
+        let places = places::WrittenPlaces::of(text, read::variables(env));
+        file.check(running::WrittenConfig { keys, places, hash }, &mut problems)
     });
     config.filter(|_| problems.is_clean()).ok_or_else(|| problems.finish(source))
 }

@@ -1,5 +1,7 @@
 //! From text to what was written: syntax, environment overrides, shape. Collects every problem on the way.
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
@@ -26,12 +28,22 @@ pub fn read(text: &str, env: &[(String, String)], problems: &mut Collector<'_>) 
     Some(table)
 }
 
+/// The key that a variable gives; `None`: it is none of ours.
+fn key_of(name: &str) -> Option<String> {
+    match name.strip_prefix(PREFIX) {
+        Some(path) => Some(path.replace("__", ".").to_ascii_lowercase()),
+        None if name == BACKEND.0 => Some(BACKEND.1.to_owned()),
+        None => None,
+    }
+}
+
+/// Which keys are given by which variable; of two the last one holds.
+pub(super) fn variables(env: &[(String, String)]) -> BTreeMap<String, String> {
+    env.iter().filter_map(|(name, _)| Some((key_of(name)?, name.clone()))).collect()
+}
+
 fn overridden(table: &mut Table, name: &str, text: &str, problems: &mut Collector<'_>) {
-    let path = match name.strip_prefix(PREFIX) {
-        Some(path) => path.replace("__", ".").to_ascii_lowercase(),
-        None if name == BACKEND.0 => BACKEND.1.to_owned(),
-        None => return,
-    };
+    let Some(path) = key_of(name) else { return };
     let (tables, last) = path.rsplit_once('.').unwrap_or(("", &path));
     if last.is_empty() {
         problems.variable(name, text, format!("names no key; write {PREFIX}TABLE__KEY=value"));

@@ -19,6 +19,7 @@ use super::ingress::Ingress;
 use super::latency::Latency;
 use super::limits::{ClientLimits, LimitsFile};
 use super::outbox::OutboxConfig;
+use super::places::WrittenPlaces;
 use super::problem::Collector;
 use super::process::ProcessConfig;
 use super::recovery::RecoveryConfig;
@@ -92,13 +93,24 @@ pub(super) struct ConfigOrigin {
     pub(super) contents: secret::Contents,
     /// Secrets that others can read, as they are told.
     pub(super) exposed: Vec<String>,
+    /// Where it was written.
+    pub(super) places: WrittenPlaces,
 }
 
 impl ConfigOrigin {
-    fn of(written: Value, file: ConfigFile) -> Self {
+    fn of(WrittenConfig { keys: written, places, hash: _ }: WrittenConfig, file: ConfigFile) -> Self {
         let (contents, exposed) = (secret::contents(&written), secret::exposed(&written));
-        Self { written, file, contents, exposed }
+        Self { written, file, contents, exposed, places }
     }
+}
+
+/// What the operator wrote.
+pub(super) struct WrittenConfig {
+    /// The keys, and nothing else.
+    pub(super) keys: Value,
+    pub(super) places: WrittenPlaces,
+    /// As in [`Config::hash`].
+    pub(super) hash: String,
 }
 
 /// An address that was written may hold a secret.
@@ -160,7 +172,7 @@ impl ConfigFile {
     }
 
     /// Checks what was filled, of what was `written`. Every check runs; `None` when problems were noted.
-    pub(super) fn check(self, written: Value, hash: String, problems: &mut Collector<'_>) -> Option<Config> {
+    pub(super) fn check(self, written: WrittenConfig, problems: &mut Collector<'_>) -> Option<Config> {
         let named: Vec<&str> = self.upstreams.keys().map(String::as_str).collect();
         let ingress = self.ingress.as_ref().map(|ingress| ingress.check(problems.part("ingress"), &named));
         let egress = self.egress.as_ref().map(|egress| egress.check(problems.part("egress")));
@@ -206,7 +218,7 @@ impl ConfigFile {
             store: store?,
             outbox: outbox.flatten(),
             process,
-            hash,
+            hash: written.hash.clone(),
             origin: Arc::new(ConfigOrigin::of(written, self)),
         })
     }

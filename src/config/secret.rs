@@ -111,13 +111,16 @@ fn to_whom(mode: u32, ours: impl Fn() -> bool) -> Option<&'static str> {
     }
 }
 
+/// Behind the key of a secret's file: the key of what it held.
+pub(super) const CONTENT: &str = " (content)";
+
 /// Puts beside each secret's file what it held.
 pub(super) fn mark(file: &mut Value, contents: &Contents) {
     for (path, hash) in contents {
         let (table, key) = path.rsplit_once('.').unwrap_or(("", path));
         let pointer = if table.is_empty() { String::new() } else { format!("/{}", table.replace('.', "/")) };
         if let Some(Value::Object(table)) = file.pointer_mut(&pointer) {
-            table.insert(format!("{key} (content)"), hash.as_str().into());
+            table.insert(format!("{key}{CONTENT}"), hash.as_str().into());
         }
     }
 }

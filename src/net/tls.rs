@@ -239,6 +239,11 @@ fn name(host: &str) -> Result<ServerName<'static>, TlsError> {
     ServerName::try_from(host.to_owned()).map_err(|_| TlsError::Name(host.to_owned()))
 }
 
+/// From when and until when the certificate that the peer has shown is valid; `None`: it cannot be read.
+pub fn peer_validity(stream: &ClientStream) -> Option<(SystemTime, SystemTime)> {
+    validity::of(stream.get_ref().1.peer_certificates()?.first()?)
+}
+
 /// Did both sides agree on HTTP/2?
 pub fn negotiated_h2(stream: &ClientStream) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(b"h2")

@@ -261,18 +261,9 @@ impl<'a> PreparedCall<'a> {
         self.key = keys::give(self.head, keys, first, &mut self.add).or(self.key);
     }
 
-    fn has_safe_method(&self) -> bool {
-        matches!(self.head.method, Method::Get | Method::Head | Method::Options)
-    }
-
-    /// GET, HEAD or OPTIONS without a body?
-    fn is_safe(&self) -> bool {
-        self.has_safe_method() && matches!(self.head.framing, Framing::None | Framing::Length(0))
-    }
-
     /// May it be under way twice at once?
     pub fn may_be_hedged(&self) -> bool {
-        self.is_safe() && !self.head.wants_upgrade && !self.head.expects_continue
+        is_safe(self.head) && !self.head.wants_upgrade && !self.head.expects_continue
     }
 
     /// The same once more, to be sent beside it. Only of what [may be](Self::may_be_hedged): it has no body.
@@ -293,7 +284,7 @@ impl<'a> PreparedCall<'a> {
 
     /// What a breaker that is not plainly closed wants to know of it; `usual`: how long its route takes to answer.
     pub fn permit_request(&self, usual: Option<Duration>) -> PermitRequest {
-        let fitness = if self.is_safe() {
+        let fitness = if is_safe(self.head) {
             Fitness::Safe
         } else if self.body.is_whole() {
             Fitness::Whole
@@ -314,13 +305,26 @@ impl<'a> PreparedCall<'a> {
 
     /// What may be repeated of it.
     pub fn repeatable(&self) -> Repeatable {
-        let twice = match self.key {
-            _ if self.is_safe() => Twice::Bare,
-            _ if self.has_safe_method() => Twice::Safe,
-            _ if self.head.method.is_idempotent() => Twice::Idempotent,
-            Some(key) => Twice::Keyed(key),
-            None => Twice::Harm,
-        };
-        Repeatable { twice, whole: self.body.is_whole_again() }
+        Repeatable { twice: twice(self.head, self.key), whole: self.body.is_whole_again() }
     }
+}
+
+/// What a request does that reaches its upstream twice, with the key that is vouched for.
+pub(super) fn twice(head: &RequestHead, key: Option<VouchedKey>) -> Twice {
+    match key {
+        _ if is_safe(head) => Twice::Bare,
+        _ if has_safe_method(head) => Twice::Safe,
+        _ if head.method.is_idempotent() => Twice::Idempotent,
+        Some(key) => Twice::Keyed(key),
+        None => Twice::Harm,
+    }
+}
+
+fn has_safe_method(head: &RequestHead) -> bool {
+    matches!(head.method, Method::Get | Method::Head | Method::Options)
+}
+
+/// GET, HEAD or OPTIONS without a body?
+fn is_safe(head: &RequestHead) -> bool {
+    has_safe_method(head) && matches!(head.framing, Framing::None | Framing::Length(0))
 }

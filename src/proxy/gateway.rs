@@ -276,7 +276,7 @@ fn target<'a>(head: &'a RequestHead, exchange: &Exchange) -> Target<'a> {
 }
 
 /// What a request asks for, as far as a stand-in depends on it.
-fn asked(head: &RequestHead) -> Asked {
+pub(super) fn asked(head: &RequestHead) -> Asked {
     match head.method {
         Method::Connect => Asked::Upgrade,
         _ if head.wants_upgrade => Asked::Upgrade,

@@ -18,6 +18,8 @@ pub mod call;
 pub mod client;
 pub mod error;
 pub mod exchange;
+pub mod explain;
+mod explained;
 pub mod facts;
 pub mod forward;
 pub mod front;

@@ -34,6 +34,14 @@ impl Entrance {
     }
 }
 
+/// What is known of a request's way without asking anybody.
+pub enum RouteMatch {
+    /// Its route.
+    Entry(Arc<RouteEntry>),
+    /// No upstream lists its host, and this policy lets it pass: it is looked up.
+    Unlisted(Unlisted),
+}
+
 /// The route of a request.
 pub async fn pick(
     registry: &Registry,
@@ -41,27 +49,38 @@ pub async fn pick(
     entrance: &Entrance,
     head: &RequestHead,
 ) -> Result<Arc<RouteEntry>, ProxyError> {
+    match known(world, entrance, head)? {
+        RouteMatch::Entry(entry) => Ok(entry),
+        RouteMatch::Unlisted(policy) => looked_up(registry, world, &forward_target(head)?, policy).await,
+    }
+}
+
+/// The route of a request, as far as that needs no look-up.
+pub fn known(world: &World, entrance: &Entrance, head: &RequestHead) -> Result<RouteMatch, ProxyError> {
     match entrance {
         Entrance::Ingress => {
             let refuses = world.config.ingress.as_ref().is_some_and(|it| it.ambiguous == Ambiguous::Refuse);
             if refuses && is_ambiguous(head.path_bytes()) {
                 return Err(ProxyError::Malformed(Malformed::Target));
             }
-            world.by_path(head.host(), head.path_bytes()).ok_or_else(|| no_route(head))
+            let found = world.by_path(head.host(), head.path_bytes());
+            found.map(RouteMatch::Entry).ok_or_else(|| no_route(head))
         }
-        Entrance::Local(name) => world.local(name).ok_or_else(|| no_route(head)),
-        Entrance::Egress => {
-            let scheme = head.store.text(head.scheme);
-            let secure = scheme.eq_ignore_ascii_case("https");
-            // Which HTTP/2 can say; in HTTP/1.1 it is no target, either.
-            if !(secure || scheme.is_empty() || scheme.eq_ignore_ascii_case("http")) {
-                return Err(ProxyError::Malformed(Malformed::Target));
-            }
-            let (form, port) = if secure { (ForwardForm::Https, 443) } else { (ForwardForm::Http, 80) };
-            let asked = ForwardTarget { host: head.host(), port: head.port().unwrap_or(port), form };
-            by_host(registry, world, &asked).await
-        }
+        Entrance::Local(name) => world.local(name).map(RouteMatch::Entry).ok_or_else(|| no_route(head)),
+        Entrance::Egress => listed(world, &forward_target(head)?),
     }
+}
+
+/// What the head of a request asks the forward proxy for.
+fn forward_target(head: &RequestHead) -> Result<ForwardTarget<'_>, ProxyError> {
+    let scheme = head.store.text(head.scheme);
+    let secure = scheme.eq_ignore_ascii_case("https");
+    // Which HTTP/2 can say; in HTTP/1.1 it is no target, either.
+    if !(secure || scheme.is_empty() || scheme.eq_ignore_ascii_case("http")) {
+        return Err(ProxyError::Malformed(Malformed::Target));
+    }
+    let (form, port) = if secure { (ForwardForm::Https, 443) } else { (ForwardForm::Http, 80) };
+    Ok(ForwardTarget { host: head.host(), port: head.port().unwrap_or(port), form })
 }
 
 fn no_route(head: &RequestHead) -> ProxyError {
@@ -98,8 +117,16 @@ pub async fn by_host(
     world: &World,
     asked: &ForwardTarget<'_>,
 ) -> Result<Arc<RouteEntry>, ProxyError> {
+    match listed(world, asked)? {
+        RouteMatch::Entry(entry) => Ok(entry),
+        RouteMatch::Unlisted(policy) => looked_up(registry, world, asked, policy).await,
+    }
+}
+
+/// The upstream that lists the host, or the policy by which it passes all the same.
+pub fn listed(world: &World, asked: &ForwardTarget<'_>) -> Result<RouteMatch, ProxyError> {
     if let Some(entry) = world.by_host(asked.host) {
-        return fits(world, &entry.upstream.config, asked).map(|()| entry);
+        return fits(world, &entry.upstream.config, asked).map(|()| RouteMatch::Entry(entry));
     }
     let host = || asked.host.to_owned();
     let policy = world.config.egress.as_ref().map_or(Unlisted::Deny, |egress| egress.unlisted);
@@ -109,11 +136,27 @@ pub async fn by_host(
     if asked.form == ForwardForm::Https {
         return Err(ProxyError::NoTls { host: host() });
     }
+    if !is_port_listed(world, asked) && policy == Unlisted::Allow {
+        return Err(ProxyError::PortNotListed { host: host(), port: asked.port });
+    }
+    Ok(RouteMatch::Unlisted(policy))
+}
+
+/// May a tunnel lead to this port of a host that no upstream lists?
+fn is_port_listed(world: &World, asked: &ForwardTarget<'_>) -> bool {
     let ports = world.config.egress.as_ref().map_or(&[][..], |egress| &egress.ports);
-    if asked.form == ForwardForm::Tunnel && !ports.contains(&asked.port) {
-        if policy == Unlisted::Allow {
-            return Err(ProxyError::PortNotListed { host: host(), port: asked.port });
-        }
+    asked.form != ForwardForm::Tunnel || ports.contains(&asked.port)
+}
+
+/// A host that no upstream lists, and that passes.
+async fn looked_up(
+    registry: &Registry,
+    world: &World,
+    asked: &ForwardTarget<'_>,
+    policy: Unlisted,
+) -> Result<Arc<RouteEntry>, ProxyError> {
+    let host = || asked.host.to_owned();
+    if !is_port_listed(world, asked) {
         let port = asked.port;
         Event::UnlistedHost { host: &format!("{}:{port}", asked.host), policy: "report" }.tell();
     }

@@ -122,10 +122,15 @@ pub fn channel(name: &str, failing: Option<(Duration, &str)>, now: At) -> Report
     }
 }
 
+/// Is a certificate of this `life` to be renewed, of which so much is `left`?
+pub fn is_to_be_renewed(left: Duration, life: Duration) -> bool {
+    left < NEAR && left < life / PART
+}
+
 /// A certificate that this process shows to its clients: valid `from` and `until`.
 pub fn certificate(listener: &str, (from, until): (At, At), now: At) -> Reported {
     let (left, life) = (until.since(now), until.since(from));
-    let near = left < NEAR && left < life / PART;
+    let near = is_to_be_renewed(left, life);
     let days = left.as_secs() / 86_400;
     let facts = vec![
         ("days_left", days.to_string()),

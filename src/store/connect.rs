@@ -97,6 +97,26 @@ pub fn check(config: &StoreConfig) -> Result<(), StoreError> {
     Db::of(config).map(drop)
 }
 
+/// Opens what is there, and says where it is; a file that is not there yet is made by the first start.
+pub async fn reach(config: &StoreConfig) -> Result<String, StoreError> {
+    let db = Db::of(config)?;
+    match &db {
+        Db::Sqlite(path) if crate::runtime::files::look(path).is_err() => {
+            let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let is_there = crate::runtime::files::look(above).is_ok_and(|above| above.is_dir());
+            let told = format!("{} is not there yet: the first start makes it", db.place());
+            let missing =
+                || StoreError::Config(format!("{} has no directory; make {}", db.place(), above.display()));
+            is_there.then_some(told).ok_or_else(missing)
+        }
+        Db::Sqlite(_) | Db::Postgres(_) => {
+            let mut conn = db.connect().await?;
+            conn.row("SELECT 1", &[]).await?;
+            Ok(format!("{} answers", db.place()))
+        }
+    }
+}
+
 /// The database of a sidecar that starts: the log says where it is.
 pub(super) fn told(config: &StoreConfig) -> Result<Db, StoreError> {
     let db = Db::of(config)?;

@@ -47,7 +47,7 @@ use tokio::sync::oneshot;
 
 pub use crate::config::StoreConfig;
 use crate::runtime::tasks::Tasks;
-pub use connect::check;
+pub use connect::{check, reach};
 use db::DbFault;
 pub use error::{DatabaseState, MovedAside, StoreError, StoreStatus};
 use queue::{Query, Tend, WriteGroup, WriteQueue};

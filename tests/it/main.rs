@@ -15,6 +15,7 @@ mod admin_api;
 mod admin_port;
 /// What is answered is true, and what cannot be answered is told how to ask.
 mod answers;
+mod application;
 /// Who changed what is written down, and stays so.
 mod audit;
 mod autoscaler;
@@ -34,6 +35,7 @@ mod calls;
 mod canary;
 /// What was checked can run: what cannot is refused, what is dangerous is told, by check, start and reload alike.
 mod checked;
+mod checked_live;
 /// Real clients pass through unchanged.
 mod clients;
 /// A clock that is set while it runs.
@@ -42,25 +44,30 @@ mod clocks;
 mod command_line;
 /// What others build on: metric names, the API, the command line. A change here is a change for them.
 mod concurrency;
+mod config_command;
 mod contract;
 /// Who is late is told so, and nobody else.
 mod deadlines;
 /// What clients get when an upstream cannot answer, and what the application is told of it.
 mod degradation;
+mod demo;
 /// When descriptors run out, what an operator needs has its own.
 mod descriptors;
+mod doctor;
 /// A fault that is injected on purpose: who meets it, what is measured, what ends it.
 mod drills;
 /// The way out: forward proxy, tunnels, local listeners, the address guard.
 mod egress;
 /// What was measured stands on an incident's timeline.
 mod evidence;
+mod explained;
 /// A second group of endpoints serves while the first one is ill.
 mod failover;
 /// One client does not take the service from the others.
 mod fairness;
 /// Several sidecars on one PostgreSQL: one incident, one sender, whoever dies.
 mod fleet;
+mod generated;
 /// The guide's own lines, as they stand in it.
 mod guide;
 /// HTTP/2 is held to what its standards say, point by point, on both sides.
@@ -86,6 +93,7 @@ mod inbound;
 mod incident_config;
 /// From the first bad event to the last word: detection, calls, orders, a restart in between.
 mod incidents;
+mod init;
 /// `kill -9` at random moments: what was acknowledged is there.
 #[allow(clippy::print_stdout, reason = "figures are told")]
 mod kill;

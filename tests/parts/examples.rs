@@ -157,3 +157,54 @@ fn no_alert_of_the_readme_fires_on_every_failed_request() {
         assert!(["==", ">", "<"].iter().any(|compares| alert.contains(&format!(" {compares} "))), "{alert}");
     }
 }
+
+/// The words of a command line, as a shell splits them.
+fn split(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for letter in line.chars() {
+        match (quote, letter) {
+            (Some(end), letter) if letter == end => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(letter);
+                word.get_or_insert_default();
+            }
+            (None, ' ') => words.extend(word.take()),
+            (_, letter) => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// Command lines of the binary in a text: those of code blocks, and of a list of examples.
+fn command_lines(text: &str, begins: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix(begins)) {
+        let line = line.trim_start_matches("$ ").split(" # ").next().unwrap_or_default();
+        let line = line.split(['>', '&', ';']).next().unwrap_or_default().trim();
+        if line.starts_with("strop ") {
+            found.push(line.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn every_command_line_of_the_readme_and_of_each_help_is_one() {
+    let readme =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("reads");
+    let mut lines = command_lines(&readme, "");
+    assert!(lines.len() > 30, "{lines:?}");
+    let mut commands = vec![strop::cli::command()];
+    while let Some(command) = commands.pop() {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        lines.extend(command_lines(&help, "  "));
+        commands.extend(command.get_subcommands().cloned());
+    }
+    assert!(lines.len() > 100, "{lines:?}");
+    for line in lines {
+        if let Err(error) = strop::cli::command().try_get_matches_from(split(&line)) {
+            panic!("{line}\n{error}");
+        }
+    }
+}

@@ -371,4 +371,6 @@ pub struct ConfigView {
     /// Every value, secrets left out.
     #[schema(value_type = Object)]
     pub effective: serde_json::Value,
+    /// Where values of `effective` come from, by key; one that is not here has its default.
+    pub origins: std::collections::BTreeMap<String, crate::config::origin::KeyOrigin>,
 }

@@ -5,7 +5,9 @@
 
 mod asking;
 mod breaker;
+mod config;
 mod incidents;
+mod keys;
 mod outbox;
 mod recovery;
 mod silence;
@@ -54,6 +56,11 @@ pub(super) enum LiveCommand {
     },
     /// Tell the uptime of the service and its upstreams, and how fast the error budget goes.
     Uptime(LiveArgs),
+    /// Look at the config in force and the origin of each value; compare it with a file.
+    Config {
+        #[command(subcommand)]
+        command: config::ConfigCommand,
+    },
     /// Have a running sidecar read its config file again. Exit code 2: it was refused, and the one before is in force.
     Reload(LiveArgs),
 }
@@ -68,6 +75,7 @@ pub(super) fn live(command: LiveCommand) -> ExitCode {
         LiveCommand::Recovery { command } => recovery::recovery(&command),
         LiveCommand::Outbox { command } => outbox::outbox(&command),
         LiveCommand::Uptime(args) => uptime::uptime(&args),
+        LiveCommand::Config { command } => config::config(&command),
         LiveCommand::Reload(args) => reload(&args),
     };
     done.unwrap_or_else(|problem| {

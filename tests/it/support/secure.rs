@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -22,6 +23,21 @@ pub struct Issued {
 
 /// A certificate for these names, by an authority that nobody else knows.
 pub fn issue(names: &[&str]) -> Issued {
+    issued(names, |_| {})
+}
+
+/// One that began sixty days ago and runs out in so many.
+pub fn issue_until(names: &[&str], days: u64) -> Issued {
+    let day = Duration::from_secs(86_400);
+    let today = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    let at = |since: Duration| rcgen::date_time_ymd(1_970, 1, 1) + since;
+    issued(names, |leaf| {
+        leaf.not_before = at(today - day * 60);
+        leaf.not_after = at(today + day * u32::try_from(days).expect("a few"));
+    })
+}
+
+fn issued(names: &[&str], valid: impl Fn(&mut CertificateParams)) -> Issued {
     let ca_key = KeyPair::generate().expect("generates");
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -32,6 +48,7 @@ pub fn issue(names: &[&str]) -> Issued {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut leaf = CertificateParams::new(names).expect("names");
     leaf.use_authority_key_identifier_extension = true;
+    valid(&mut leaf);
     let cert = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).expect("signs");
     let dir = tempfile::tempdir().expect("a directory");
     let write = |name: &str, text: String| {
