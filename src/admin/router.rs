@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use super::Admin;
 use super::{
     audit, breakers, config, dashboard, degradation, drills, error, health, idempotency, incidents, outbox,
-    page, performance, recovery, reports, runbooks, silences, stream, strict, texts, upstreams, uptime,
+    page, performance, recovery, reports, runbooks, silences, stream, strict, tap, texts, upstreams, uptime,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -50,6 +50,7 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .merge(about_incidents())
         .routes(routes!(reports::sla))
         .routes(routes!(stream::stream))
+        .routes(routes!(tap::tap))
         .routes(routes!(silences::list, silences::create))
         .routes(routes!(silences::remove))
         .routes(routes!(silences::end))

@@ -11,6 +11,8 @@ mod recovery;
 mod silence;
 mod status;
 mod table;
+mod tap;
+mod tint;
 mod uptime;
 
 use std::process::ExitCode;
@@ -52,6 +54,9 @@ pub(super) enum LiveCommand {
         #[command(subcommand)]
         command: outbox::OutboxCommand,
     },
+    /// Tell exchanges as they end, a line each, until they are enough, its time is over, or you stop it. Exit code 0: it ended so;
+    /// 2: it was refused, or cut off.
+    Tap(tap::TapArgs),
     /// Tell the uptime of the service and its upstreams, and how fast the error budget goes.
     Uptime(LiveArgs),
     /// Have a running sidecar read its config file again. Exit code 2: it was refused, and the one before is in force.
@@ -67,6 +72,7 @@ pub(super) fn live(command: LiveCommand) -> ExitCode {
         LiveCommand::Silence { command } => silence::silence(&command),
         LiveCommand::Recovery { command } => recovery::recovery(&command),
         LiveCommand::Outbox { command } => outbox::outbox(&command),
+        LiveCommand::Tap(args) => tap::tap(&args),
         LiveCommand::Uptime(args) => uptime::uptime(&args),
         LiveCommand::Reload(args) => reload(&args),
     };
