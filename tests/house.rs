@@ -168,6 +168,7 @@ const DOORS: &[(&str, &[&str])] = &[
         &[
             "src/net/tls.rs",
             "src/telemetry/access.rs",
+            "src/telemetry/tap.rs",
             "src/upstream/mod.rs",
             "src/upstream/registry.rs",
             "src/upstream/resolve.rs",

@@ -38,6 +38,7 @@ mod silences;
 mod state;
 mod stream;
 mod strict;
+mod tap;
 mod texts;
 mod token;
 mod traffic;

@@ -15,8 +15,8 @@ use utoipa_axum::routes;
 use super::Admin;
 use super::{
     audit, breakers, calendar, config, dashboard, degradation, drills, error, health, idempotency, incidents,
-    infrastructure, outbox, page, performance, recovery, reports, runbooks, silences, stream, strict, texts,
-    traffic, upstreams, uptime,
+    infrastructure, outbox, page, performance, recovery, reports, runbooks, silences, stream, strict, tap,
+    texts, traffic, upstreams, uptime,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -52,6 +52,7 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .merge(about_incidents())
         .routes(routes!(reports::sla))
         .routes(routes!(stream::stream))
+        .routes(routes!(tap::tap))
         .routes(routes!(silences::list, silences::create))
         .routes(routes!(silences::remove))
         .routes(routes!(silences::end))

@@ -75,7 +75,7 @@ pub(super) fn open(admin: &Admin, place: Option<String>) -> Result<Response, Api
 }
 
 /// nginx's word for it.
-const UNBUFFERED: header::HeaderName = header::HeaderName::from_static("x-accel-buffering");
+pub(super) const UNBUFFERED: header::HeaderName = header::HeaderName::from_static("x-accel-buffering");
 
 fn number(id: &str, boot: &str) -> Option<u64> {
     id.strip_prefix(boot)?.strip_prefix('.')?.parse().ok()

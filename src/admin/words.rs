@@ -13,6 +13,7 @@ use crate::reliability::rule::{Rule, Severity};
 use crate::reliability::runbook::{CheckKind, CheckSign};
 use crate::reliability::verdict::BadReason;
 use crate::store;
+use crate::telemetry::labels::ExchangeOutcome;
 
 /// `next` of a page of what is at hand, or of what is on disk.
 pub(super) const CURSOR: &str = "^([0-9]{1,15}\\.)?inc_[0-9a-hjkmnp-tv-z]{20}$";
@@ -35,6 +36,20 @@ const MONTH: &str = "^([1-9][0-9]{0,4}s|[1-9][0-9]{0,3}m|[1-9][0-9]{0,2}h|([1-9]
 const MOMENT: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,3})?Z$";
 /// A day that every month has, so that a client's generator makes no 30 February.
 const DAY: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$";
+
+/// A regular expression that a parameter of a tap fits.
+pub(super) fn tapped(parameter: &str) -> Option<&'static str> {
+    match parameter {
+        "status" => Some("^([1-9]xx|[1-9][0-9]{2}|none)$"),
+        "slower_than" => Some("^[1-9][0-9]{0,3}(ms|s)$"),
+        "header" | "method" => Some("^[A-Za-z0-9_-]{1,200}$"),
+        "reason" => Some("^[a-z0-9_]{1,200}$"),
+        "sample" => Some(SHARE),
+        "limit" => Some("^([1-9][0-9]{0,5}|1000000)$"),
+        "for" => Some(HOUR),
+        _ => None,
+    }
+}
 
 /// A regular expression that a text of an order fits, and that all texts fit which the route takes in this form.
 pub(super) fn pattern(schema: &str, field: &str) -> Option<&'static str> {
@@ -142,6 +157,7 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         ("QueuedWriteView", "dead_because") => DeadReason::ALL.map(DeadReason::label).into(),
         ("StepView", "result") => StepResult::ALL.map(StepResult::label).into(),
         ("RunView", "phase") => vec!["next", "acting", "verifying", "asking", "resting", "over"],
+        ("Query", "outcome") => ExchangeOutcome::ALL.map(ExchangeOutcome::label).into(),
         ("RunView", "outcome") => RunOutcome::ALL.map(RunOutcome::label).into(),
         (_, "duty") => [Duty::Holds, Duty::Follows, Duty::Alone].map(Duty::label).into(),
         ("SilenceView" | "SilenceOrder", "purpose") => vec!["silence", "maintenance"],

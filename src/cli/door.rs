@@ -1,7 +1,8 @@
 //! Orders to a running sidecar, by its admin port.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use crate::runtime::files;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Bytes of an answer.
 const ANSWER: u64 = 4 << 20;
+
+/// Bytes of the head of an answer.
+const HEAD: u64 = 64 << 10;
 
 /// Where a sidecar listens that says nothing else.
 const USUAL: &str = "127.0.0.1:9901";
@@ -88,38 +92,98 @@ impl AdminDoor {
 
     /// The same, of any path.
     pub(super) fn ask_at(&self, method: &str, path: &str, order: &str) -> Result<(u16, String), String> {
+        let length = order.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n"
+        );
+        let answer = self.sent(&head, order, |stream| {
+            let mut answer = String::new();
+            stream.take(ANSWER).read_to_string(&mut answer)?;
+            Ok(answer)
+        })?;
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        status.map(|status| (status, body.to_owned())).ok_or_else(|| "it speaks no HTTP".to_owned())
+    }
+
+    /// Reads a stream of events below `/api/v2/sre/`, each by its name and its data, until `each` has enough. An error: it was
+    /// refused, or it broke off.
+    pub(super) fn follow(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&str, &str) -> ControlFlow<()>,
+    ) -> Result<(), String> {
+        // HTTP/1.0: the bytes of the stream come without chunks.
+        let head = format!("GET /api/v2/sre/{path} HTTP/1.0\r\nHost: localhost\r\n");
+        let mut lines = self.sent(&head, "", |stream| {
+            let mut lines = BufReader::new(stream).take(HEAD);
+            let mut answer = String::new();
+            while lines.read_line(&mut answer)? > 2 {}
+            Ok((lines.into_inner(), answer))
+        })?;
+        let (lines, head) = (&mut lines.0, &lines.1);
+        let status: Option<u16> = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        match status {
+            Some(200) => {}
+            Some(status) => {
+                let mut body = String::new();
+                let read = lines.take(ANSWER).read_to_string(&mut body);
+                read.map_err(|error| format!("the answer broke off: {error}"))?;
+                return Err(refused(status, &serde_json::from_str(&body).unwrap_or_default()));
+            }
+            None => return Err("it speaks no HTTP".to_owned()),
+        }
+        let (mut name, mut line) = (String::new(), String::new());
+        loop {
+            line.clear();
+            match lines.take(ANSWER).read_line(&mut line) {
+                Ok(0) => return Err("it was cut off: the sidecar has gone".to_owned()),
+                Ok(_) => {}
+                Err(error) => return Err(format!("it was cut off: {error}")),
+            }
+            match line.trim_end_matches(['\r', '\n']).split_once(": ") {
+                Some(("event", said)) => said.clone_into(&mut name),
+                Some(("data", data)) if each(&name, data).is_break() => return Ok(()),
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    /// Sends a request to whichever of the addresses takes it, and what `read` has of the answer.
+    fn sent<T>(
+        &self,
+        head: &str,
+        body: &str,
+        read: impl Fn(TcpStream) -> std::io::Result<T>,
+    ) -> Result<T, String> {
         let Found { admin, token } = self.found()?;
         let token =
             token.map(|token| format!("Authorization: Bearer {}\r\n", token.trim())).unwrap_or_default();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{token}Content-Type: application/json\r\n\
-             Content-Length: {}\r\nConnection: close\r\n\r\n{order}",
-            order.len()
-        );
+        let request = format!("{head}{token}\r\n{body}");
         let all = admin.to_socket_addrs().map_err(|error| {
             format!("--admin {admin:?} leads nowhere: {error}; write HOST:PORT, such as 127.0.0.1:9901")
         })?;
         let mut told = format!("--admin {admin:?} has no address");
         for address in all {
-            let asked = || -> std::io::Result<String> {
+            let asked = || -> std::io::Result<T> {
                 let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
                 stream.set_read_timeout(Some(PATIENCE))?;
                 stream.write_all(request.as_bytes())?;
-                let mut answer = String::new();
-                stream.take(ANSWER).read_to_string(&mut answer)?;
-                Ok(answer)
+                read(stream)
             };
             match asked() {
-                Ok(answer) => {
-                    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-                    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-                    return status
-                        .map(|status| (status, body.to_owned()))
-                        .ok_or_else(|| format!("{address} speaks no HTTP"));
-                }
+                Ok(answer) => return Ok(answer),
                 Err(error) => told = format!("nobody answers at {address}: {error}"),
             }
         }
         Err(told)
     }
+}
+
+/// A value as a query says it: what has a meaning there is escaped.
+pub(super) fn escaped(value: &str) -> String {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_.~".contains(b);
+    let letter = |b: u8| if plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") };
+    value.bytes().map(letter).collect()
 }

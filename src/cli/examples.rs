@@ -143,6 +143,17 @@ const NOTES: &[CommandNotes] = &[
         &["strop status", "strop status --json", "strop status --admin 127.0.0.1:9901"],
         "0 all is well; 1 something is not; 2 nobody could be asked",
     ),
+    notes(
+        "tap",
+        &[
+            "strop tap --status 5xx",
+            "strop tap --upstream stripe --slower-than 500ms --limit 20",
+            "strop tap --outcome refused --reason breaker_open",
+            "strop tap --header x-debug --method POST",
+            "strop tap --sample 1% --json > exchanges.jsonl",
+        ],
+        "0 enough, its time is over, or you stopped it; 2 it was refused, or cut off",
+    ),
     notes("breaker list", &["strop breaker list", "strop breaker list --json"], LOOK),
     notes("breaker show", &["strop breaker show stripe"], LOOK),
     notes("breaker open", &["strop breaker open stripe --ttl 10m --reason 'a deploy of theirs'"], ORDER),

@@ -7,6 +7,11 @@ pub(super) fn say(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
+/// Prints a line of an answer that does not end by itself. False: its reader has gone away.
+pub(super) fn goes_on(text: &str) -> bool {
+    writeln!(io::stdout(), "{text}").is_ok()
+}
+
 /// Prints why a command failed.
 pub(super) fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");

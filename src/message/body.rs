@@ -325,16 +325,16 @@ impl Body {
 
     /// May what is left of it go past this process? Nobody wants a copy, it has begun, and all of it is allowed.
     pub(super) fn splices(&self) -> bool {
-        let BodyKind::H1(reader) = &self.kind else { return false };
         let alone = self.copy.is_none() && self.tee.is_none() && self.passed > 0;
-        alone && reader.splices().is_some_and(|left| left <= self.allowed)
+        matches!(&self.kind, BodyKind::H1(reader) if alone && reader.splices().is_some_and(|left| left <= self.allowed))
     }
 
     /// Moves some of what is left into `pipe`, which is empty. It counts when it leaves the pipe: [`Self::spliced`].
     pub(super) fn poll_into(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<Result<(), BodyError>> {
-        match &mut self.kind {
-            BodyKind::H1(reader) => reader.poll_into(cx, pipe),
-            BodyKind::Empty | BodyKind::Gone | BodyKind::Full(_) | BodyKind::H2(_) => Poll::Ready(Ok(())),
+        if let BodyKind::H1(reader) = &mut self.kind {
+            reader.poll_into(cx, pipe)
+        } else {
+            Poll::Ready(Ok(()))
         }
     }
 

@@ -17,6 +17,7 @@ use crate::runtime::clock;
 use crate::telemetry::access::AccessLine;
 use crate::telemetry::labels::StandIn;
 use crate::telemetry::series::{ExchangeOutcome, Finished};
+use crate::telemetry::tap::TapMarks;
 use crate::upstream::drill::{DrilledEnd, Injection};
 use crate::upstream::endpoint::EndpointState;
 use crate::upstream::load::InFlight;
@@ -87,8 +88,11 @@ pub struct Drilled {
     pub hits: Cell<u32>,
 }
 
-/// What the access log wants to know of the request; copied only when a line may be written.
+/// What the access log and taps want to know of the request; copied only when a line may be written.
 struct LoggedRequest {
+    /// For the access log?
+    logged: bool,
+    tapped: TapMarks,
     text: Scratch,
     /// Where the method ends and the host begins.
     host_at: usize,
@@ -98,13 +102,20 @@ struct LoggedRequest {
 }
 
 impl LoggedRequest {
-    fn copy(head: &RequestHead) -> Self {
+    /// `None`: nobody wants a line of it.
+    fn of(worker: &Worker, head: &RequestHead) -> Option<Self> {
+        let logged = worker.telemetry.access_log().is_on();
+        let tapped = worker.taps.begun(head, || worker.draw());
+        (logged || !tapped.is_empty()).then(|| Self::copy(head, logged, tapped))
+    }
+
+    fn copy(head: &RequestHead, logged: bool, tapped: TapMarks) -> Self {
         let mut text = Scratch::from(head.method_bytes());
         let host_at = text.len();
         text.extend_from_slice(head.authority_bytes());
         let path_at = text.len();
         text.extend_from_slice(head.path_and_query_bytes());
-        Self { text, host_at, path_at, version: head.version.label() }
+        Self { logged, tapped, text, host_at, path_at, version: head.version.label() }
     }
 
     fn parts(&self) -> (&[u8], &[u8], &[u8]) {
@@ -119,7 +130,7 @@ impl Exchange {
     pub fn open(worker: &Rc<Worker>, head: &RequestHead, client: IpAddr, now: Instant) -> Self {
         let sent_id = head.store.known(Known::RequestId).filter(|id| fields::is_request_id(id));
         let request_id = sent_id.map_or_else(|| worker.new_request_id(now), Scratch::from);
-        let line = worker.telemetry.access_log().is_on().then(|| LoggedRequest::copy(head));
+        let line = LoggedRequest::of(worker, head);
         Self {
             worker: Rc::clone(worker),
             started: now,
@@ -298,12 +309,13 @@ impl Exchange {
         let Some(asked) = self.line.take() else { return };
         let access = self.worker.telemetry.access_log();
         let plain = self.outcome == ExchangeOutcome::Ok && !slow;
-        if !access.wants(plain, self.worker.draw()) {
+        let written = asked.logged && access.wants(plain, self.worker.draw());
+        if !written && asked.tapped.is_empty() {
             return;
         }
         let (method, host, path) = asked.parts();
         let tried: Vec<_> = self.tried.iter().map(|endpoint| endpoint.addr).collect();
-        self.worker.access.write(&AccessLine {
+        let line = AccessLine {
             wall: clock::wall_at(now),
             request_id: &self.request_id,
             trace_id: self.trace.map(|(trace, _)| trace.trace_id),
@@ -324,7 +336,12 @@ impl Exchange {
             bytes_in: self.bytes_in.get(),
             bytes_out,
             protocol: asked.version,
-        });
+        };
+        if written {
+            self.worker.access.write(&line);
+        }
+        let key = self.route.as_ref().map(|route| &route.series.key);
+        self.worker.taps.ended(asked.tapped, &line, key, now);
     }
 }
 

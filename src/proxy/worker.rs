@@ -19,6 +19,7 @@ use crate::runtime::clock;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::{AccessLine, AccessWriter};
 use crate::telemetry::series::ExchangeOutcome;
+use crate::telemetry::tap::TapWriter;
 use crate::upstream::pool::Pools;
 use crate::upstream::registry::Registry;
 
@@ -33,6 +34,8 @@ pub struct Worker {
     pub pools: Rc<Pools>,
     /// This worker's access lines.
     pub access: Rc<AccessWriter>,
+    /// What it tells those who look on.
+    pub taps: TapWriter,
     /// Has this worker run all the time?
     pub pulse: Pulse,
     /// Who stands in front?
@@ -62,6 +65,7 @@ impl Worker {
     ) -> Rc<Self> {
         let pools = Rc::new(Pools::default());
         let access = telemetry.access_log().writer();
+        let taps = telemetry.taps().writer(number);
         let pulse = Pulse::new(clock::instant());
         let (chance, unread) = (Cell::new(seed | 1), Cell::default());
         Rc::new(Self {
@@ -72,6 +76,7 @@ impl Worker {
             stale,
             outbox,
             access,
+            taps,
             pulse,
             front: Front::default(),
             accounts: Rc::default(),
@@ -115,15 +120,17 @@ impl Worker {
     pub fn unread(&self, client: IpAddr, error: &ProxyError, request_id: &[u8], protocol: &'static str) {
         let facts = error.facts();
         self.telemetry.malformed(facts.label);
-        let wall = clock::wall_at(clock::instant());
+        let now = clock::instant();
+        let wall = clock::wall_at(now);
         let second = clock::unix_seconds(wall);
         let (last, before) = self.unread.get();
         let written = if last == second { before } else { 0 };
-        if !self.telemetry.access_log().is_on() || written >= UNREAD {
+        let (logs, tapped) = (self.telemetry.access_log().is_on(), self.taps.unread());
+        if written >= UNREAD || !logs && tapped.is_empty() {
             return;
         }
         self.unread.set((second, written + 1));
-        self.access.write(&AccessLine {
+        let line = AccessLine {
             wall,
             request_id,
             trace_id: None,
@@ -144,6 +151,10 @@ impl Worker {
             bytes_in: 0,
             bytes_out: 0,
             protocol,
-        });
+        };
+        if logs {
+            self.access.write(&line);
+        }
+        self.taps.ended(tapped, &line, None, now);
     }
 }

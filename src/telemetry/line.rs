@@ -99,6 +99,20 @@ fn escaped(out: &mut Vec<u8>, value: &[u8]) {
     out.extend_from_slice(rest);
 }
 
+/// Longest method, host and path of a line for a tap, in bytes.
+const TAPPED: [usize; 3] = [32, 255, 512];
+
+/// A text of a request, cut at `most` bytes. A dot of three ends what was cut: no part of a head has one of its own.
+fn cut(out: &mut Vec<u8>, text: &[u8], most: usize) {
+    match text.get(..most).filter(|_| text.len() > most) {
+        Some(kept) => {
+            escaped(out, kept);
+            out.extend_from_slice("…".as_bytes());
+        }
+        None => escaped(out, text),
+    }
+}
+
 /// Appends `value` and the quote that ends it after `before`: for names of ours, which need no escapes.
 fn named(out: &mut Vec<u8>, before: &'static str, value: &str) {
     out.extend_from_slice(before.as_bytes());
@@ -136,6 +150,33 @@ impl AccessLine<'_> {
         // The old name, for one version.
         out.extend_from_slice(b"\",\"time\":\"");
         seconds.put(out, self.wall);
+        self.put_names(out);
+        out.extend_from_slice(b"\",\"method\":\"");
+        out.extend_from_slice(self.method);
+        out.extend_from_slice(b"\",\"host\":\"");
+        out.extend_from_slice(self.host);
+        out.extend_from_slice(b"\",\"path\":\"");
+        redacted(out, self.path, keep);
+        self.put_end(out);
+    }
+
+    /// The same for a tap: the path ends where its query begins, and what a request says is cut at a bound.
+    pub(super) fn put_tapped(&self, out: &mut Vec<u8>, seconds: &mut SecondText) {
+        out.extend_from_slice(b"{\"timestamp\":\"");
+        seconds.put(out, self.wall);
+        self.put_names(out);
+        let path = self.path.split(|b| *b == b'?').next().unwrap_or_default();
+        let [method, host, longest] = TAPPED;
+        out.extend_from_slice(b"\",\"method\":\"");
+        cut(out, self.method, method);
+        out.extend_from_slice(b"\",\"host\":\"");
+        cut(out, self.host, host);
+        out.extend_from_slice(b"\",\"path\":\"");
+        cut(out, path, longest);
+        self.put_end(out);
+    }
+
+    fn put_names(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\",\"request_id\":\"");
         out.extend_from_slice(self.request_id);
         if let Some(trace) = self.trace_id {
@@ -144,12 +185,9 @@ impl AccessLine<'_> {
         }
         out.extend_from_slice(b"\",\"client\":\"");
         put_ip(out, self.client);
-        out.extend_from_slice(b"\",\"method\":\"");
-        out.extend_from_slice(self.method);
-        out.extend_from_slice(b"\",\"host\":\"");
-        out.extend_from_slice(self.host);
-        out.extend_from_slice(b"\",\"path\":\"");
-        redacted(out, self.path, keep);
+    }
+
+    fn put_end(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\",\"status\":");
         match self.status {
             Some(status) => put_number(out, status),
@@ -259,6 +297,28 @@ pub(super) mod tests {
         let read: serde_json::Value = serde_json::from_str(&out).expect("JSON");
         assert_eq!(read["failed_at"], serde_json::json!(["10.0.0.7:80", "10.0.0.7:81"]));
         assert!(!out.contains("s3cret"));
+    }
+
+    #[test]
+    fn a_line_for_a_tap_has_no_query_and_an_end() {
+        let tapped = |line: &AccessLine<'_>| {
+            let mut out = Vec::new();
+            line.put_tapped(&mut out, &mut SecondText::default());
+            let text = String::from_utf8(out).expect("text");
+            serde_json::from_str::<serde_json::Value>(&text).expect("JSON")
+        };
+        let read = tapped(&line("/a\"b?page=2&s3cret"));
+        assert_eq!(read["path"], "/a\"b");
+        assert!(read["time"].is_null() && read["timestamp"] == "2026-01-09T23:06:40.042Z");
+        assert_eq!(
+            (&read["outcome"], &read["route"], &read["endpoint"]),
+            (&"ok".into(), &"all".into(), &"[::1]:80".into())
+        );
+        let (long, host) = ("/".repeat(600), "h".repeat(300));
+        let read = tapped(&AccessLine { host: host.as_bytes(), method: &[b'M'; 40], ..line(&long) });
+        let letters = |field: &str| read[field].as_str().expect("text").chars().count();
+        assert_eq!(["method", "host", "path"].map(letters), TAPPED.map(|most| most + 1));
+        assert!(read["path"].as_str().is_some_and(|path| path.ends_with("/…")));
     }
 
     proptest! {

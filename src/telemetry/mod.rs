@@ -36,6 +36,7 @@ pub mod series;
 pub mod slow;
 pub mod sre;
 pub mod store;
+pub mod tap;
 pub mod telling;
 mod threads;
 pub mod totals;
@@ -80,6 +81,8 @@ pub struct Telemetry {
     malformed: Mutex<BTreeMap<&'static str, u64>>,
     listeners: RwLock<BTreeMap<String, crate::net::listener::ConnectionCount>>,
     access: AccessLog,
+    /// Exchanges as they end, for whoever looks on.
+    taps: tap::Taps,
     pub process: ProcessMetrics,
     /// What may be buffered of traffic, and what is.
     pub memory: Arc<MemoryBudget>,
@@ -121,6 +124,7 @@ impl Telemetry {
             malformed: Mutex::default(),
             listeners: RwLock::default(),
             access,
+            taps: tap::Taps::default(),
             process: ProcessMetrics::default(),
             memory: Arc::default(),
             sre: sre::Sre::default(),
@@ -252,6 +256,16 @@ impl Telemetry {
     /// One line per exchange.
     pub fn access_log(&self) -> &AccessLog {
         &self.access
+    }
+
+    /// Exchanges as they end, for whoever looks on.
+    pub fn taps(&self) -> &tap::Taps {
+        &self.taps
+    }
+
+    /// Opens a tap; `None`: there are as many as there may be.
+    pub fn tap(&self, filter: tap::TapFilter) -> Option<tap::TapReader> {
+        self.taps.open(filter, self.workers)
     }
 
     /// The start of the process; counters begin at 0 there.

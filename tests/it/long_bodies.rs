@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use crate::support::eventually;
 use crate::support::proxy::{Proxy, ingress_to};
 use crate::support::raw::Client;
 use crate::support::upstream::{Answer, Upstream, bytes};
+use crate::support::{eventually, pace};
 
 const LONG: usize = 8 << 20;
 const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -45,7 +45,7 @@ fn a_long_body_passes_by_the_process_both_ways_and_is_counted_to_the_byte() {
         client.send(ASK);
         // Slow in the beginning: the pipe fills up.
         let head = client.head().expect("a head").1;
-        std::thread::sleep(Duration::from_millis(50));
+        pace(Duration::from_millis(50));
         assert!(head.contains(&LONG.to_string()), "{head}");
         assert!(client.exactly(LONG).expect("whole") == pattern(LONG, 0), "round {round}");
         let read = read_by(&proxy) - before;

@@ -160,6 +160,8 @@ mod storms;
 mod stream;
 /// Bytes pass unchanged, both ways, as they come.
 mod streaming;
+/// Exchanges as they end: which ones, what of them, how many, and at nobody's cost.
+mod tap;
 /// A log that nobody reads stops nothing.
 mod telling;
 /// TLS in both roles, HTTP/2 on both sides.

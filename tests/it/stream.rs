@@ -1,96 +1,17 @@
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
-
+use crate::support::events::{Event, Stream};
+use crate::support::eventually;
 use crate::support::proxy::{Proxy, ingress_to, proxy};
 use crate::support::upstream::{Upstream, status};
-use crate::support::{PATIENCE, eventually};
 
-/// One stream, read as a browser does. HTTP/1.0, so that its bytes come without chunks.
-struct Stream(BufReader<TcpStream>);
-
-#[derive(Debug, Default)]
-struct Event {
-    name: String,
-    id: String,
-    data: String,
-}
-
-impl Event {
-    fn number(&self) -> u64 {
-        self.id.rsplit_once('.').expect("a number").1.parse().expect("a number")
-    }
-
-    fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.data).expect("JSON")
-    }
-}
-
-impl Stream {
-    fn open(proxy: &Proxy, query: &str, fields: &str) -> Self {
-        let (code, stream) = Self::ask(proxy, query, fields);
-        assert_eq!(code, 200, "{query}");
-        stream
-    }
-
-    fn ask(proxy: &Proxy, query: &str, fields: &str) -> (u16, Self) {
-        Self::of(proxy.admin(), query, fields)
-    }
-
-    fn of(address: SocketAddr, query: &str, fields: &str) -> (u16, Self) {
-        let mut socket = TcpStream::connect(address).expect("connects");
-        socket.set_read_timeout(Some(PATIENCE)).expect("sets");
-        let request = format!("GET /api/v2/sre/{query} HTTP/1.0\r\nHost: localhost\r\n{fields}\r\n");
-        socket.write_all(request.as_bytes()).expect("sends");
-        let mut stream = Self(BufReader::new(socket));
-        let head = stream.line().expect("a head");
-        let code: u16 = head.split(' ').nth(1).expect("a status").parse().expect("a status");
-        let mut kind = String::new();
-        while let line = stream.line().expect("a head")
-            && !line.is_empty()
-        {
-            if let Some(value) = line.to_lowercase().strip_prefix("content-type: ") {
-                kind = value.to_owned();
-            }
-        }
-        assert!(code != 200 || kind == "text/event-stream", "{kind}");
-        (code, stream)
-    }
-
-    fn line(&mut self) -> Option<String> {
-        let mut line = String::new();
-        match self.0.read_line(&mut line) {
-            Ok(0) => None,
-            Ok(_) => Some(line.trim_end_matches(['\r', '\n']).to_owned()),
-            Err(error) => panic!("nothing came: {error}"),
-        }
-    }
-
-    /// The next event that says something; `None`: it has ended.
-    fn next(&mut self) -> Option<Event> {
-        let mut event = Event::default();
-        loop {
-            let line = self.line()?;
-            match line.split_once(": ") {
-                Some(("event", value)) => value.clone_into(&mut event.name),
-                Some(("id", value)) => value.clone_into(&mut event.id),
-                Some(("data", value)) => value.clone_into(&mut event.data),
-                Some(("retry", value)) => assert_eq!(value, "2000"),
-                _ if line.is_empty() && !event.name.is_empty() => return Some(event),
-                _ => {}
-            }
-        }
-    }
-
-    /// Events up to the one whose last line of the timeline is `text`.
-    fn until(&mut self, text: &str) -> Vec<Event> {
-        let mut all = Vec::new();
-        loop {
-            let event = self.next().expect("more");
-            let found = event.json()["timeline"].as_array().and_then(|lines| lines.last().cloned());
-            all.push(event);
-            if found.is_some_and(|line| line["text"] == text) {
-                return all;
-            }
+/// Events up to the one whose last line of the timeline is `text`.
+fn until(stream: &mut Stream, text: &str) -> Vec<Event> {
+    let mut all = Vec::new();
+    loop {
+        let event = stream.next().expect("more");
+        let found = event.json()["timeline"].as_array().and_then(|lines| lines.last().cloned());
+        all.push(event);
+        if found.is_some_and(|line| line["text"] == text) {
+            return all;
         }
     }
 }
@@ -118,7 +39,7 @@ fn a_stream_goes_on_where_it_broke_off_without_a_gap_or_a_double() {
         note(&proxy, &id, text);
     }
     let mut last = String::new();
-    for event in stream.until("two") {
+    for event in until(&mut stream, "two") {
         assert_eq!((event.name.as_str(), &event.json()["id"]), ("incident", &id.as_str().into()));
         seen.push(event.number());
         last = event.id;
@@ -130,7 +51,7 @@ fn a_stream_goes_on_where_it_broke_off_without_a_gap_or_a_double() {
             "header" => Stream::open(&proxy, "incidents/stream", &format!("Last-Event-ID: {last}\r\n")),
             _ => Stream::open(&proxy, &format!("incidents/stream?last_event_id={last}"), ""),
         };
-        let events = again.until("while away 39");
+        let events = until(&mut again, "while away 39");
         let numbers: Vec<u64> = seen.iter().copied().chain(events.iter().map(Event::number)).collect();
         assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{from}: {numbers:?}");
         let versions: Vec<u64> =
@@ -199,9 +120,9 @@ fn a_reader_that_does_not_read_holds_up_nobody() {
         (0..40).for_each(|_| note(&proxy, id, &text));
     }
     note(&proxy, &ids[0], "the end");
-    let seen = quick.until("the end");
+    let seen = until(&mut quick, "the end");
     assert!(seen.len() > 120, "{}", seen.len());
-    let caught_up: Vec<u64> = slow.until("the end").iter().map(Event::number).collect();
+    let caught_up: Vec<u64> = until(&mut slow, "the end").iter().map(Event::number).collect();
     assert_eq!(caught_up, seen.iter().map(Event::number).collect::<Vec<_>>());
 }
 
@@ -243,5 +164,5 @@ fn a_stream_passes_through_the_traffic_port_as_well() {
     assert_eq!((code, stream.next().expect("an event").name.as_str()), (200, "reset"));
     let id = opened(&proxy);
     note(&proxy, &id, "as it happens");
-    assert!(stream.until("as it happens").len() > 1);
+    assert!(until(&mut stream, "as it happens").len() > 1);
 }

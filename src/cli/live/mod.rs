@@ -13,6 +13,8 @@ mod recovery;
 mod silence;
 mod status;
 mod table;
+mod tap;
+mod tint;
 mod uptime;
 
 use std::process::ExitCode;
@@ -54,6 +56,8 @@ pub(super) enum LiveCommand {
         #[command(subcommand)]
         command: outbox::OutboxCommand,
     },
+    /// Tell exchanges as they end, a line each, until they are enough, its time is over, or you stop it.
+    Tap(tap::TapArgs),
     /// Tell the uptime of the service and its upstreams, and how fast the error budget goes.
     Uptime(LiveArgs),
     /// Look at the config in force and the origin of each value; compare it with a file.
@@ -74,6 +78,7 @@ pub(super) fn live(command: LiveCommand) -> ExitCode {
         LiveCommand::Silence { command } => silence::silence(&command),
         LiveCommand::Recovery { command } => recovery::recovery(&command),
         LiveCommand::Outbox { command } => outbox::outbox(&command),
+        LiveCommand::Tap(args) => tap::tap(&args),
         LiveCommand::Uptime(args) => uptime::uptime(&args),
         LiveCommand::Config { command } => config::config(&command),
         LiveCommand::Reload(args) => reload(&args),

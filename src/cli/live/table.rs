@@ -17,7 +17,7 @@ pub(super) fn text(value: &Value) -> String {
 }
 
 /// Without control letters and those that turn the direction of writing.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let shown = |letter: char| match letter {
         letter if units::turns_direction(letter) => '\u{fffd}',
         letter if letter.is_control() => ' ',

@@ -44,6 +44,8 @@ pub enum ProcessEvent<'a> {
     ClockStepped { seconds: f64, slept: bool },
     Flooded { client: IpAddr, frames: &'a str },
     AutoscalerLetDown { told: &'a str },
+    TapOpened { wanted: &'a str, seconds: f64 },
+    TapClosed { why: &'a str, told: u64, lost: u64 },
 }
 
 impl<'a> ProcessEvent<'a> {
@@ -71,6 +73,10 @@ impl ProcessEvent<'_> {
                 warn!(%client, frames, "an HTTP/2 client sent too many frames that bring nothing: its connection is ended");
             }
             Self::AutoscalerLetDown { told } => info!(component = super::RECOVERY, told, "its time is over"),
+            Self::TapOpened { wanted, seconds } => {
+                info!(wanted, seconds, "a tap is open: somebody looks on as exchanges end");
+            }
+            Self::TapClosed { why, told, lost } => info!(why, told, lost, "a tap is closed"),
             Self::FdLimit { was, limit, kept } => {
                 info!(was, limit, kept, "file descriptors; `kept` are for the admin port and the store");
             }

@@ -1,6 +1,7 @@
 //! A proxy, an upstream, a client, a name server, a network, other people's programs, and patience.
 
 pub mod dns;
+pub mod events;
 /// HTTP/2 by hand, as the abusers speak it.
 #[allow(dead_code, reason = "the abusers need more of it")]
 #[path = "../../abuse/src/frames.rs"]
