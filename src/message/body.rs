@@ -17,9 +17,9 @@ use super::h1::reader::BodyReader;
 use super::h2::Streamed;
 use super::head::{Framing, HeadStore, Method, ResponseHead};
 use super::kept::{KeptBody, KeptRoom, LONGEST};
-use super::splice::Pipe;
 
 mod error;
+mod spliced;
 
 pub use error::BodyError;
 
@@ -321,27 +321,6 @@ impl Body {
             return Poll::Ready(Err(BodyError::TooLong));
         }
         Poll::Ready(Ok(there))
-    }
-
-    /// May what is left of it go past this process? Nobody wants a copy, it has begun, and all of it is allowed.
-    pub(super) fn splices(&self) -> bool {
-        let alone = self.copy.is_none() && self.tee.is_none() && self.passed > 0;
-        matches!(&self.kind, BodyKind::H1(reader) if alone && reader.splices().is_some_and(|left| left <= self.allowed))
-    }
-
-    /// Moves some of what is left into `pipe`, which is empty. It counts when it leaves the pipe: [`Self::spliced`].
-    pub(super) fn poll_into(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<Result<(), BodyError>> {
-        if let BodyKind::H1(reader) = &mut self.kind {
-            reader.poll_into(cx, pipe)
-        } else {
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    /// So many bytes have left the pipe for whom they were meant.
-    pub(super) fn spliced(&mut self, n: usize) {
-        self.passed += n as u64;
-        self.allowed = self.allowed.saturating_sub(n as u64);
     }
 
     /// The bytes that are there.
