@@ -204,6 +204,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "src/cli/store.rs",
         ],
     ),
+    ("ratatui::", &["src/cli/live/top/terminal.rs"]),
     ("info!(", &["src/telemetry/event.rs", "src/telemetry/event/"]),
     ("warn!(", &["src/telemetry/event.rs", "src/telemetry/event/"]),
     ("error!(", &["src/telemetry/event.rs"]),

@@ -13,6 +13,8 @@ mod status;
 mod table;
 mod tap;
 mod tint;
+#[cfg(feature = "top")]
+mod top;
 mod uptime;
 
 use std::process::ExitCode;
@@ -57,6 +59,9 @@ pub(super) enum LiveCommand {
     /// Tell exchanges as they end, a line each, until they are enough, its time is over, or you stop it. Exit code 0: it ended so;
     /// 2: it was refused, or cut off.
     Tap(tap::TapArgs),
+    /// Show routes and upstreams as they are now: rates, failures, percentiles, breakers, which can be held, closed and released.
+    #[cfg(feature = "top")]
+    Top(top::TopArgs),
     /// Tell the uptime of the service and its upstreams, and how fast the error budget goes.
     Uptime(LiveArgs),
     /// Have a running sidecar read its config file again. Exit code 2: it was refused, and the one before is in force.
@@ -73,6 +78,8 @@ pub(super) fn live(command: LiveCommand) -> ExitCode {
         LiveCommand::Recovery { command } => recovery::recovery(&command),
         LiveCommand::Outbox { command } => outbox::outbox(&command),
         LiveCommand::Tap(args) => tap::tap(&args),
+        #[cfg(feature = "top")]
+        LiveCommand::Top(args) => top::top(&args),
         LiveCommand::Uptime(args) => uptime::uptime(&args),
         LiveCommand::Reload(args) => reload(&args),
     };

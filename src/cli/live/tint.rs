@@ -29,6 +29,11 @@ impl Colour {
         Self(false)
     }
 
+    #[cfg(all(test, feature = "top"))]
+    pub(super) fn always() -> Self {
+        Self(true)
+    }
+
     #[cfg(feature = "top")]
     pub(super) fn is_shown(self) -> bool {
         self.0
