@@ -207,6 +207,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("clap::", &["src/cli/"]),
     ("clap_complete::", &["src/cli/generated.rs"]),
     ("clap_mangen::", &["src/cli/generated.rs"]),
+    ("ratatui::", &["src/cli/live/top/terminal.rs"]),
     ("info!(", &["src/telemetry/event.rs", "src/telemetry/event/"]),
     ("warn!(", &["src/telemetry/event.rs", "src/telemetry/event/"]),
     ("error!(", &["src/telemetry/event.rs"]),

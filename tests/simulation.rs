@@ -45,8 +45,8 @@ const FLEETS: u64 = 10_000;
 /// Most seeds of the outbox: each takes about 8 ms at full speed.
 const OUTBOXES: u64 = 10_000;
 
-/// Most seeds of degradation: each takes about 2 ms at full speed.
-const DEGRADATIONS: u64 = 10_000;
+/// Most seeds of degradation: each takes about 10 ms at full speed.
+const DEGRADATIONS: u64 = 3_000;
 
 /// Most seeds of recovery: each takes about 20 ms at full speed.
 const RECOVERIES: u64 = 10_000;

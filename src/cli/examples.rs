@@ -143,6 +143,12 @@ const NOTES: &[CommandNotes] = &[
         &["strop status", "strop status --json", "strop status --admin 127.0.0.1:9901"],
         "0 all is well; 1 something is not; 2 nobody could be asked",
     ),
+    #[cfg(feature = "top")]
+    notes(
+        "top",
+        &["strop top", "strop top --every 5s --admin 127.0.0.1:9901", "strop top --actor ann"],
+        "0 left, or printed; 2 the sidecar could not be asked, or the terminal not be used",
+    ),
     notes(
         "tap",
         &[

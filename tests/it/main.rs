@@ -164,6 +164,8 @@ mod streaming;
 mod tap;
 /// A log that nobody reads stops nothing.
 mod telling;
+/// The command line at a terminal: keys, sizes, colour, and that the terminal is as it was.
+mod terminal;
 /// TLS in both roles, HTTP/2 on both sides.
 mod throttle;
 mod tls;

@@ -168,14 +168,21 @@ mod tests {
     use crate::runtime::clock;
     use crate::telemetry::access::AccessLog;
 
-    fn wanted(query: TapQuery) -> Result<WantedTap, String> {
+    /// A part of a query.
+    type Field = fn(&mut TapQuery) -> &mut Option<String>;
+
+    fn known() -> std::sync::Arc<Telemetry> {
         let telemetry = Telemetry::new(1, AccessLog::off(), clock::now());
         let route = crate::names::RouteName::new("default").expect("a name");
         let upstream = crate::names::UpstreamName::new("backend").expect("a name");
         telemetry.series(&route, &upstream, crate::telemetry::labels::Direction::Ingress);
-        WantedTap::read(&query, &telemetry).map_err(|refused| match refused {
-            ApiError::BadQuery { problem } => problem,
-            other => panic!("another error: {other:?}"),
+        telemetry
+    }
+
+    fn wanted(query: TapQuery) -> Result<WantedTap, String> {
+        WantedTap::read(&query, &known()).map_err(|refused| {
+            let ApiError::BadQuery { problem } = refused else { panic!("another error: {refused:?}") };
+            problem
         })
     }
 
@@ -206,7 +213,7 @@ mod tests {
 
     #[test]
     fn what_is_spelt_wrong_is_refused_and_told_how_it_is_written() {
-        let cases: [(fn(&mut TapQuery) -> &mut Option<String>, &str, &str); 12] = [
+        let cases: [(Field, &str, &str); 12] = [
             (|query| &mut query.route, "defualt", "did you mean \"default\""),
             (|query| &mut query.upstream, "stripe", "write backend"),
             (|query| &mut query.status, "5x", "5xx, 503 or none"),

@@ -15,6 +15,8 @@ mod status;
 mod table;
 mod tap;
 mod tint;
+#[cfg(feature = "top")]
+mod top;
 mod uptime;
 
 use std::process::ExitCode;
@@ -58,6 +60,11 @@ pub(super) enum LiveCommand {
     },
     /// Tell exchanges as they end, a line each, until they are enough, its time is over, or you stop it.
     Tap(tap::TapArgs),
+    /// Show routes and upstreams as they are now: rates, failures, percentiles, breakers, which can be held, closed and released.
+    ///
+    /// Keys: ? lists them all, q leaves. Where standard output is no terminal, both lists are printed once, as plain text.
+    #[cfg(feature = "top")]
+    Top(top::TopArgs),
     /// Tell the uptime of the service and its upstreams, and how fast the error budget goes.
     Uptime(LiveArgs),
     /// Look at the config in force and the origin of each value; compare it with a file.
@@ -79,6 +86,8 @@ pub(super) fn live(command: LiveCommand) -> ExitCode {
         LiveCommand::Recovery { command } => recovery::recovery(&command),
         LiveCommand::Outbox { command } => outbox::outbox(&command),
         LiveCommand::Tap(args) => tap::tap(&args),
+        #[cfg(feature = "top")]
+        LiveCommand::Top(args) => top::top(&args),
         LiveCommand::Uptime(args) => uptime::uptime(&args),
         LiveCommand::Config { command } => config::config(&command),
         LiveCommand::Reload(args) => reload(&args),

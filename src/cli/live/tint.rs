@@ -29,6 +29,16 @@ impl Colour {
         Self(false)
     }
 
+    #[cfg(all(test, feature = "top"))]
+    pub(super) fn always() -> Self {
+        Self(true)
+    }
+
+    #[cfg(feature = "top")]
+    pub(super) fn is_shown(self) -> bool {
+        self.0
+    }
+
     /// A text in its colour.
     pub(super) fn tinted(self, text: &str, tint: Tint) -> String {
         let code = match tint {

@@ -12,6 +12,7 @@ pub mod namespace;
 pub mod proxy;
 pub mod raw;
 pub mod secure;
+pub mod terminal;
 pub mod tools;
 pub mod upstream;
 pub mod upstream_h2;
