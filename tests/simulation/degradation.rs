@@ -141,7 +141,7 @@ impl Service {
             }
         }
         // What comes back and falls again as soon as it is called.
-        if self.flaps && self.returned.last() == Some(&(t - 1)) {
+        if self.flaps && self.returned.last().is_some_and(|at| at + 1 == t) {
             self.first.away = [t + 8; ENDPOINTS];
         }
     }

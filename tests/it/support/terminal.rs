@@ -110,8 +110,11 @@ impl Terminal {
         tcsetwinsize(&theirs, winsize(size)).expect("sized");
         let end = || Stdio::from(theirs.try_clone().expect("one more"));
         // The terminal is the program's own, so that a new size reaches it as a signal.
-        let mut command = Command::new("setsid");
-        command.arg("--ctty").arg(env!("CARGO_BIN_EXE_strop")).args(args);
+        // Whoever runs the tests may ignore these signals, which a terminal's shell does not.
+        let mut command = Command::new("env");
+        command
+            .args(["--default-signal=INT,QUIT,HUP", "setsid", "--ctty", env!("CARGO_BIN_EXE_strop")])
+            .args(args);
         command.env_remove("NO_COLOR").env("TERM", "xterm-256color").envs(env.iter().copied());
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("starts");
         let painted = Arc::new(Mutex::new(Painted::new(size)));
