@@ -8,6 +8,7 @@ use utoipa::openapi::schema::{ArrayItems, Schema};
 use utoipa::openapi::{OpenApi, PathItem, Ref, RefOr};
 
 use super::error::ApiError;
+use crate::config::origin::below;
 
 /// The most that an order may say as a whole, in bytes.
 pub(super) const BODY: usize = 512 * 1024;
@@ -58,10 +59,7 @@ fn walk(value: &Value, path: &str, field: &str) -> Result<(), ApiError> {
             too_long(list.len(), ITEMS, "members")?;
             (0..).zip(list).try_for_each(|(at, one)| walk(one, &format!("{path}[{at}]"), field))
         }
-        Value::Object(table) => table.iter().try_for_each(|(key, one)| {
-            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            walk(one, &path, key)
-        }),
+        Value::Object(table) => table.iter().try_for_each(|(key, one)| walk(one, &below(path, key), key)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
     }
 }

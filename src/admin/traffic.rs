@@ -26,8 +26,6 @@ use crate::telemetry::slow::Yardstick;
 pub(super) const WINDOWS: [(&str, u64); 3] = [("5m", 300), ("15m", 900), ("1h", 3_600)];
 /// Steps that can be asked for, and their seconds.
 pub(super) const STEP_LENGTHS: [(&str, u64); 4] = [("10s", 10), ("30s", 30), ("1m", 60), ("5m", 300)];
-/// One of ingress and egress.
-const DIRECTIONS: [Direction; 2] = [Direction::Ingress, Direction::Egress];
 
 /// Which part of the traffic, how far back, and how finely.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -128,9 +126,9 @@ impl TrafficAsked {
     fn read(wanted: &TrafficQuery, admin: &Admin, history: &TrafficSteps) -> Result<Self, ApiError> {
         let window = of_set("window", wanted.window.as_deref(), &WINDOWS, "1h")?;
         let (_, step) = of_set("step", wanted.step.as_deref(), &STEP_LENGTHS, "10s")?;
-        request::word("direction", wanted.direction.as_deref(), &DIRECTIONS.map(Direction::label))?;
+        request::word("direction", wanted.direction.as_deref(), &Direction::ALL.map(Direction::label))?;
         let direction = wanted.direction.as_deref();
-        let direction = DIRECTIONS.into_iter().find(|one| direction == Some(one.label()));
+        let direction = Direction::ALL.into_iter().find(|one| direction == Some(one.label()));
         let usual = wanted.route.is_none() && wanted.upstream.is_none();
         let none = |told: &str, name: &str, known: Vec<String>| {
             let guess = did_you_mean(name, known.iter().map(String::as_str));

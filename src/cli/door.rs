@@ -11,6 +11,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
 use super::file;
+use crate::config::listeners;
 use crate::runtime::files;
 
 /// Longer than checks of a runbook may take, and what the store is waited for.
@@ -71,9 +72,7 @@ impl AdminDoor {
             .map_err(|problem| format!("{problem}\nwhich sidecar? write --admin HOST:PORT"))?;
         let token = token.or_else(|| Some(config.admin.token.as_ref()?.expose_secret().to_owned()));
         let mut listen = config.admin.listen;
-        if listen.ip().is_unspecified() {
-            listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-        }
+        listen.set_ip(listeners::connected(listen.ip()));
         Ok(Found { admin: listen.to_string(), token })
     }
 

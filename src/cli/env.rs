@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::file;
 use super::output::{complain, say};
-use crate::config::Config;
+use crate::config::{Config, listeners};
 
 /// Who is never asked for by way of the forward proxy.
 const OWN: &str = "localhost,127.0.0.1,::1";
@@ -81,12 +81,7 @@ struct AppEnv {
 
 /// How an application on this machine reaches a listener; `None`: its port is not known before it listens.
 fn reached(listen: SocketAddr) -> Option<SocketAddr> {
-    let ip = match listen {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        SocketAddr::V4(_) | SocketAddr::V6(_) => listen.ip(),
-    };
-    (listen.port() > 0).then(|| SocketAddr::new(ip, listen.port()))
+    (listen.port() > 0).then(|| SocketAddr::new(listeners::connected(listen.ip()), listen.port()))
 }
 
 impl AppEnv {

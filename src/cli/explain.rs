@@ -11,7 +11,7 @@ use super::output::{complain, say};
 use crate::app::explain::{self, AskedRequest, ExplainedRequest};
 use crate::config::Config;
 use crate::config::explain::KeyHelp;
-use crate::config::origin::KeyOrigin;
+use crate::config::origin::{self, KeyOrigin};
 
 /// What is asked about.
 #[derive(Debug, Args)]
@@ -163,7 +163,7 @@ fn values(config: &Config, help: &KeyHelp) -> Vec<KeyValue> {
 }
 
 fn below<'a>(path: &str, value: &'a Value, part: &str) -> Vec<(String, &'a Value)> {
-    let inner = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    let inner = |key: &str| origin::below(path, key);
     match value {
         Value::Object(table) if part == "*" => table.iter().map(|(key, value)| (inner(key), value)).collect(),
         Value::Object(table) => table.get(part).map(|value| (inner(part), value)).into_iter().collect(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::file::ConfigFile;
-use super::places::{KeyOrigins, KeySource, below};
+use super::places::{KeyOrigins, KeySource, below, tables};
 use super::problem::{Collector, Problems};
 use super::runbooks::RunbooksConfig;
 use super::running::{Config, ConfigOrigin, WrittenConfig, json};
@@ -155,7 +155,7 @@ fn kept(path: &str, value: &Value, wanted: &impl Fn(&str) -> bool) -> Value {
         let inner = table.iter().filter_map(|(key, inner)| {
             let path = below(path, key);
             let kept = kept(&path, inner, wanted);
-            let stays = match tables(inner) {
+            let stays = match tables(inner).is_some() {
                 true => key == "routes" || !kept.as_array().into_iter().flatten().all(is_empty),
                 false => inner.is_object() || wanted(&path),
             };
@@ -165,17 +165,12 @@ fn kept(path: &str, value: &Value, wanted: &impl Fn(&str) -> bool) -> Value {
     };
     match value {
         Value::Object(table) => Value::Object(inner(table)),
-        Value::Array(list) if tables(value) => {
+        Value::Array(list) if tables(value).is_some() => {
             let all = list.iter().enumerate();
             all.map(|(nth, inner)| kept(&below(path, &nth.to_string()), inner, wanted)).collect()
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => value.clone(),
     }
-}
-
-/// Is it a list of tables?
-fn tables(value: &Value) -> bool {
-    value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_object))
 }
 
 fn is_empty(table: &Value) -> bool {
@@ -295,7 +290,7 @@ mod tests {
 
     /// All keys without keys below them.
     fn leaves(path: &str, value: &Value, found: &mut Vec<String>) {
-        let of = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        let of = |key: &str| below(path, key);
         match value.as_object().filter(|table| !table.is_empty()) {
             Some(table) => table.iter().for_each(|(key, value)| leaves(&of(key), value, found)),
             None => found.push(path.to_owned()),

@@ -140,18 +140,22 @@ fn reaches(endpoint: &Endpoint, listen: SocketAddr, own: &impl Fn(IpAddr) -> boo
     }
 }
 
+/// Where a connection to `ip` leads on this machine: Linux takes the unspecified address for the loopback when it connects (ip(7)).
+pub fn connected(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        one @ (IpAddr::V4(_) | IpAddr::V6(_)) => one,
+    }
+}
+
 /// Does a connection to `to` come to the listener at `listen`? `own`: is it an address of this machine? Asked only
 /// where the port is the listener's and it listens on all addresses.
 pub fn is_at(to: SocketAddr, listen: SocketAddr, own: impl Fn(IpAddr) -> bool) -> bool {
     if to.port() != listen.port() || to.port() == 0 {
         return false;
     }
-    // Linux takes the unspecified address for the loopback when it connects (ip(7)).
-    let ip = match to.ip().to_canonical() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-    };
+    let ip = connected(to.ip().to_canonical());
     match listen.ip().to_canonical() {
         IpAddr::V4(any) if any.is_unspecified() => ip.is_ipv4() && (ip.is_loopback() || own(ip)),
         // Of both families, unless the machine says otherwise (net.ipv6.bindv6only).

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::places::below;
-pub use super::places::{KeyOrigin, KeyOrigins, KeySource};
+pub use super::places::{KeyOrigin, KeyOrigins, KeySource, below, tables};
 use super::running::{Config, json};
 use super::upstream::UpstreamFile;
 use super::{file, secret};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use toml::de::{DeArray, DeTable, DeValue};
 
 /// What gives a key its value, where that is not the default.
@@ -126,7 +127,13 @@ impl LinesFound<'_> {
     }
 }
 
+/// The tables of a list, where it holds nothing else.
+pub fn tables(value: &Value) -> Option<Vec<&Map<String, Value>>> {
+    let list = value.as_array().filter(|list| !list.is_empty())?;
+    list.iter().map(Value::as_object).collect()
+}
+
 /// The path of a key in a table.
-pub(super) fn below(path: &str, key: &str) -> String {
+pub fn below(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use secrecy::SecretString;
 use serde_json::Value;
 
+use super::places::below;
 use crate::runtime::files;
 
 /// What a file holds, without the white space around it; the text itself is never shown.
@@ -142,7 +143,7 @@ pub(super) fn mask(key: &str, value: &mut Value) {
 /// Each text of a table and of those in it: path, key, text.
 fn each<'a>(value: &'a Value, path: &str, take: &mut impl FnMut(&str, &str, &'a str)) {
     for (key, value) in value.as_object().into_iter().flatten() {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let path = below(path, key);
         match value {
             Value::String(text) => take(&path, key, text),
             Value::Object(_) => each(value, &path, take),

@@ -39,7 +39,7 @@ fn keys(schema: &Value, root: &Value, path: &str, found: &mut Vec<String>) {
     let named = name.map(|name| &root["$defs"][name]);
     let options = schema["anyOf"].as_array().into_iter().flatten();
     named.into_iter().chain(options).for_each(|inner| keys(inner, root, path, found));
-    let of = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    let of = |key: &str| places::below(path, key);
     for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
         found.push(of(key));
         keys(inner, root, &of(key), found);

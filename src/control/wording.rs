@@ -2,12 +2,12 @@
 //! [`Scene`]; what is said of it is [`Brief`]'s. Decides nothing. What is not measured is absent.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Uptime;
-use crate::config::{self, Config, Host, Protocol, Until};
+use crate::config::{self, Config, Host, Protocol, Until, listeners};
 use crate::notify::{Message, MessageKind};
 use crate::reliability::breaker::{BreakerState, BreakerView, Mode};
 use crate::reliability::brief::{
@@ -257,11 +257,7 @@ fn door(config: &Config) -> Door {
     if let Some(base) = &admin.public_url {
         return Door { base: base.clone(), public: true, ..door };
     }
-    let ip = match admin.listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-    };
+    let ip = listeners::connected(admin.listen.ip());
     let base = format!("http://{}", SocketAddr::new(ip, admin.listen.port()));
     Door { base, ..door }
 }

@@ -110,22 +110,25 @@ impl Io {
         pipe: &mut Pipe,
         most: u64,
     ) -> Poll<io::Result<usize>> {
-        let Self::Tcp(tcp) = self else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
-        loop {
-            ready!(tcp.poll_read_ready(cx))?;
-            match tcp.try_io(Interest::READABLE, || pipe.fill(tcp, most)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
-            }
-        }
+        self.poll_tcp(|tcp| tcp.poll_read_ready(cx), Interest::READABLE, |tcp| pipe.fill(tcp, most))
     }
 
     /// Moves bytes from a pipe that has some to plain TCP; see [`Pipe::empty`].
     pub(super) fn poll_out_of(&self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        self.poll_tcp(|tcp| tcp.poll_write_ready(cx), Interest::WRITABLE, |tcp| pipe.empty(tcp))
+    }
+
+    /// Does something with plain TCP once it is ready for it.
+    fn poll_tcp(
+        &self,
+        mut ready: impl FnMut(&TcpStream) -> Poll<io::Result<()>>,
+        interest: Interest,
+        mut act: impl FnMut(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         let Self::Tcp(tcp) = self else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
         loop {
-            ready!(tcp.poll_write_ready(cx))?;
-            match tcp.try_io(Interest::WRITABLE, || pipe.empty(tcp)) {
+            ready!(ready(tcp))?;
+            match tcp.try_io(interest, || act(tcp)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return Poll::Ready(done),
             }

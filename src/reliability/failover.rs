@@ -209,8 +209,6 @@ pub struct Failover {
     order: Option<FailoverOrder>,
     /// How the first group and the backup group were at the last look.
     seen: (Condition, Condition),
-    /// Did the first group answer anybody at the last look? What is no reason to leave it is none to go back to it.
-    first_serves: bool,
 }
 
 impl Default for Failover {
@@ -224,7 +222,6 @@ impl Default for Failover {
             strikes: 0,
             order: None,
             seen: (Condition::Unsure, Condition::Unsure),
-            first_serves: false,
         }
     }
 }
@@ -287,7 +284,7 @@ impl Failover {
         self.end_order(|order| order.until <= now);
         let blind = self.looked.replace(now).is_some_and(|last| now.saturating_duration_since(last) > BLIND);
         self.empty_since = (first.endpoints == 0).then(|| self.empty_since.unwrap_or(now));
-        self.first_serves = first.serves();
+        let first_serves = first.serves();
         let (first, why) = self.first(policy, first, now);
         let backup = condition_of_backup(policy, backup);
         self.seen = (first, backup);
@@ -295,7 +292,7 @@ impl Failover {
         self.well_since = (first == Condition::Well).then(|| well_before.unwrap_or(now));
         let why = match self.group {
             Group::First => self.leaves_first(why)?,
-            Group::Backup => self.leaves_backup(policy, now)?,
+            Group::Backup => self.leaves_backup(policy, first_serves, now)?,
         };
         Some(self.switch(why, policy, now))
     }
@@ -328,9 +325,15 @@ impl Failover {
         ordered.then_some(SwitchReason::Order)
     }
 
-    fn leaves_backup(&self, policy: &FailoverPolicy, now: Instant) -> Option<SwitchReason> {
+    fn leaves_backup(
+        &self,
+        policy: &FailoverPolicy,
+        first_serves: bool,
+        now: Instant,
+    ) -> Option<SwitchReason> {
         let (first, backup) = self.seen;
-        if backup.is_ill() && first < backup && self.first_serves {
+        // What is no reason to leave the first group is none to go back to it.
+        if backup.is_ill() && first < backup && first_serves {
             return Some(SwitchReason::BackupIll);
         }
         let over = self.back_at(policy).is_some_and(|at| at <= now);

@@ -16,6 +16,8 @@ pub enum Direction {
 }
 
 impl Direction {
+    pub const ALL: [Self; 2] = [Self::Ingress, Self::Egress];
+
     pub fn label(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",

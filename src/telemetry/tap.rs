@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 
 use super::family::Family;
 use super::labels::SeriesKey;
@@ -38,7 +39,7 @@ pub struct TappedLine {
     /// When its exchange ended.
     pub at: Instant,
     /// JSON, with a line end.
-    pub text: Vec<u8>,
+    pub text: Bytes,
 }
 
 /// What one worker has for one tap. Written by that worker alone, except `taken`.
@@ -206,23 +207,25 @@ pub struct TapWriter {
 impl TapWriter {
     /// Which taps may want an exchange with this head; `draw` is asked for chance only while one is open.
     pub fn begun(&self, head: &RequestHead, draw: impl FnOnce() -> u64) -> TapMarks {
-        if self.taps.0.open.load(Ordering::Relaxed) == 0 {
-            return TapMarks::default();
-        }
-        let (now, draw) = (self.taps.0.now.load(), draw());
-        let wanted = now.taps.iter().filter(|tap| tap.filter.begins_like(head, draw));
-        TapMarks { bits: wanted.fold(0, |bits, tap| bits | tap.bit), number: now.number }
+        self.marks(|| {
+            let draw = draw();
+            move |filter: &TapFilter| filter.begins_like(head, draw)
+        })
     }
 
     /// The same for what has no head, because it could not be read.
     pub fn unread(&self) -> TapMarks {
-        if self.taps.0.open.load(Ordering::Relaxed) == 0 {
+        self.marks(|| |filter: &TapFilter| filter.header.is_none() && filter.method.is_none())
+    }
+
+    /// `wants`: made only while one is open.
+    fn marks<W: Fn(&TapFilter) -> bool>(&self, wants: impl FnOnce() -> W) -> TapMarks {
+        if self.taps.count() == 0 {
             return TapMarks::default();
         }
-        let now = self.taps.0.now.load();
-        let blind = |tap: &&Arc<Tap>| tap.filter.header.is_none() && tap.filter.method.is_none();
-        let bits = now.taps.iter().filter(blind).fold(0, |bits, tap| bits | tap.bit);
-        TapMarks { bits, number: now.number }
+        let (now, wants) = (self.taps.0.now.load(), wants());
+        let wanted = now.taps.iter().filter(|tap| wants(&tap.filter));
+        TapMarks { bits: wanted.fold(0, |bits, tap| bits | tap.bit), number: now.number }
     }
 
     /// An exchange with these marks has ended. `key`: of its route, once that was known.
@@ -230,7 +233,7 @@ impl TapWriter {
         if marks.is_empty() {
             return;
         }
-        let mut made: Option<Vec<u8>> = None;
+        let mut made: Option<Bytes> = None;
         for tap in &self.taps.0.now.load().taps {
             let is_marked = marks.bits & tap.bit != 0 && tap.number <= marks.number;
             if !is_marked || !tap.filter.ends_like(line, key) {
@@ -240,9 +243,10 @@ impl TapWriter {
             let text = made.get_or_insert_with(|| {
                 let mut text = Vec::with_capacity(ROOM);
                 line.put_tapped(&mut text, &mut self.seconds.borrow_mut());
-                text
+                text.into()
             });
-            lane.put(TappedLine { at, text: text.clone() });
+            // All that are told it share it.
+            lane.put(TappedLine { at, text: Bytes::clone(text) });
         }
     }
 }

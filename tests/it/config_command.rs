@@ -1,17 +1,7 @@
 //! `strop config`: what is in force with the origin of each value, and what another file would change.
 
-use std::process::Command;
-
-use crate::support::proxy::{Proxy, ingress_to};
+use crate::support::proxy::{ingress_to, live};
 use crate::support::upstream::{Upstream, status};
-
-/// A command, about that sidecar where it asks one: exit code, and what it printed.
-fn strop(proxy: &Proxy, args: &[&str]) -> (i32, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_strop"));
-    let ran = command.args(args).env("STROP_ADMIN", proxy.admin().to_string()).output().expect("runs");
-    let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
-    (ran.status.code().expect("a code"), said)
-}
 
 const MORE: &str = "[upstreams.stripe]\npreset = \"stripe\"\ntimeouts = { first_byte = \"9s\" }\n[egress]\nlisten = \"127.0.0.1:0\"\n";
 
@@ -19,7 +9,7 @@ const MORE: &str = "[upstreams.stripe]\npreset = \"stripe\"\ntimeouts = { first_
 fn each_value_says_where_it_comes_from_and_the_api_says_the_same() {
     let backend = Upstream::start(status(200));
     let proxy = ingress_to(backend.address, MORE);
-    let (code, said) = strop(&proxy, &["config", "show", "--effective", "--origin"]);
+    let (code, said) = live(&proxy, &["config", "show", "--effective", "--origin"]);
     assert_eq!(code, 0, "{said}");
     let read: toml::Table = said.parse().unwrap_or_else(|error| panic!("{error}\n{said}"));
     let stripe = &read["upstreams"]["stripe"];
@@ -45,17 +35,17 @@ fn each_value_says_where_it_comes_from_and_the_api_says_the_same() {
 fn what_was_written_is_a_file_that_changes_nothing() {
     let backend = Upstream::start(status(200));
     let proxy = ingress_to(backend.address, MORE);
-    let (code, written) = strop(&proxy, &["config", "show"]);
+    let (code, written) = live(&proxy, &["config", "show"]);
     assert!(code == 0 && !written.contains("first_byte = \"1m\""), "no defaults: {written}");
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("strop.toml").display().to_string();
     std::fs::write(&file, &written).expect("writes");
     assert_eq!(
-        strop(&proxy, &["config", "diff", &file]),
+        live(&proxy, &["config", "diff", &file]),
         (0, "nothing would change\n".to_owned()),
         "{written}"
     );
-    let (code, shown) = strop(&proxy, &["config", "show", "--config", &file, "--origin"]);
+    let (code, shown) = live(&proxy, &["config", "show", "--config", &file, "--origin"]);
     assert!(
         code == 0 && shown.contains("first_byte = \"9s\"") && shown.contains(&format!("# {file}:")),
         "{shown}"
@@ -69,23 +59,23 @@ fn a_diff_says_what_a_reload_would_change_and_what_waits() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name).display().to_string();
     let (old, new) = (path("old.toml"), path("new.toml"));
-    let (_, written) = strop(&proxy, &["config", "show"]);
+    let (_, written) = live(&proxy, &["config", "show"]);
     std::fs::write(&old, &written).expect("writes");
     let other = written.replace("first_byte = \"9s\"", "first_byte = \"8s\"");
     let other = other.replacen("listen = \"127.0.0.1:0\"", "listen = \"127.0.0.1:1\"", 1);
     std::fs::write(&new, other).expect("writes");
     for args in [vec!["config", "diff", &new], vec!["config", "diff", &new, &old]] {
-        let (code, said) = strop(&proxy, &args);
+        let (code, said) = live(&proxy, &args);
         assert_eq!(code, 1, "{said}");
         let changes = "a reload would change:\n  upstreams.stripe.timeouts.first_byte: \"9s\" -> \"8s\"\n\
                        waits for a restart:\n  ";
         assert!(said.starts_with(changes) && said.contains("\"127.0.0.1:0\" -> \"127.0.0.1:1\""), "{said}");
     }
-    let (_, json) = strop(&proxy, &["config", "diff", &new, "--json"]);
+    let (_, json) = live(&proxy, &["config", "diff", &new, "--json"]);
     let told: serde_json::Value = serde_json::from_str(&json).expect("one document");
     assert_eq!(told["applied"][0]["path"], "upstreams.stripe.timeouts.first_byte", "{told}");
     assert_eq!(told["needs_restart"].as_array().map(Vec::len), Some(1), "{told}");
     std::fs::write(&new, "[egress]\nlisten = 1\n").expect("writes");
-    let (code, said) = strop(&proxy, &["config", "diff", &new]);
+    let (code, said) = live(&proxy, &["config", "diff", &new]);
     assert!(code == 2 && said.contains("egress.listen"), "{said}");
 }

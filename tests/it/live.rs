@@ -3,17 +3,8 @@
 use std::process::Command;
 
 use crate::support::eventually;
-use crate::support::proxy::{Proxy, ingress_to};
+use crate::support::proxy::{Proxy, ingress_to, live};
 use crate::support::upstream::{Upstream, status};
-
-/// A command about that sidecar: exit code, and what it printed.
-fn live(proxy: &Proxy, args: &[&str]) -> (i32, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_strop"));
-    command.args(args).env("STROP_ADMIN", proxy.admin().to_string()).env("USER", "ann");
-    let ran = command.output().expect("runs");
-    let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
-    (ran.status.code().expect("a code"), said)
-}
 
 fn done(proxy: &Proxy, args: &[&str]) -> String {
     let (code, said) = live(proxy, args);

@@ -1,7 +1,8 @@
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::proxy::proxy;
+use crate::support::proxy::{Proxy, proxy};
 use crate::support::secure::{Issued, TlsFront, issue};
 use crate::support::upstream::{Upstream, status};
 use crate::support::{eventually, within};
@@ -31,23 +32,27 @@ fn curl(args: &[&str]) -> (bool, String) {
     )
 }
 
-#[test]
-fn tls_ends_at_the_ingress_in_both_versions_and_its_certificate_is_replaced_in_use() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let pair = write_pair(dir.path(), "one");
-    let backend = Upstream::start(status(200));
-    let proxy = proxy(&format!(
+/// An ingress that ends TLS for a server that speaks none.
+fn ends_tls(pair: &Pair, plain: SocketAddr) -> Proxy {
+    proxy(&format!(
         r#"
             [ingress]
             listen = "127.0.0.1:0"
             tls = {{ cert_file = "{}", key_file = "{}" }}
             [upstreams.backend]
-            endpoints = ["{}"]
+            endpoints = ["{plain}"]
         "#,
         pair.cert.display(),
         pair.key.display(),
-        backend.address
-    ));
+    ))
+}
+
+#[test]
+fn tls_ends_at_the_ingress_in_both_versions_and_its_certificate_is_replaced_in_use() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let pair = write_pair(dir.path(), "one");
+    let backend = Upstream::start(status(200));
+    let proxy = ends_tls(&pair, backend.address);
     let url = format!("https://localhost:{}/x", proxy.ingress().port());
     let trust = |pair: &Pair| pair.cert.display().to_string();
     for version in ["--http1.1", "--http2"] {
@@ -83,18 +88,7 @@ fn the_local_listener_verifies_its_vendor() {
     let pair = write_pair(dir.path(), "vendor");
     let origin = Upstream::start(status(200));
     // A second proxy ends TLS for the vendor.
-    let vendor = proxy(&format!(
-        r#"
-            [ingress]
-            listen = "127.0.0.1:0"
-            tls = {{ cert_file = "{}", key_file = "{}" }}
-            [upstreams.backend]
-            endpoints = ["{}"]
-        "#,
-        pair.cert.display(),
-        pair.key.display(),
-        origin.address
-    ));
+    let vendor = ends_tls(&pair, origin.address);
     let port = vendor.ingress().port();
     let upstream = |name: &str, tls: &str| {
         format!(
@@ -255,18 +249,7 @@ fn a_listeners_certificate_is_listed_with_its_days_left() {
     let dir = tempfile::tempdir().expect("a directory");
     let pair = write_pair(dir.path(), "one");
     let backend = Upstream::start(status(200));
-    let proxy = proxy(&format!(
-        r#"
-            [ingress]
-            listen = "127.0.0.1:0"
-            tls = {{ cert_file = "{}", key_file = "{}" }}
-            [upstreams.backend]
-            endpoints = ["{}"]
-        "#,
-        pair.cert.display(),
-        pair.key.display(),
-        backend.address
-    ));
+    let proxy = ends_tls(&pair, backend.address);
     let listeners = proxy.sre("infrastructure")["listeners"].as_array().expect("a list").clone();
     let of = |name: &str| listeners.iter().find(|one| one["name"] == name).expect("listed").clone();
     assert_eq!((of("ingress")["tls"].as_bool(), of("admin")["tls"].as_bool()), (Some(true), Some(false)));

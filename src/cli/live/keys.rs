@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::table::text;
-use crate::config::origin::{KeyOrigin, KeyOrigins, KeySource};
+use crate::config::origin::{KeyOrigin, KeyOrigins, KeySource, below, tables};
 
 /// What is shown of it.
 pub(super) struct Keys {
@@ -30,17 +30,10 @@ struct KeysText<'a> {
     out: String,
 }
 
-/// The tables of a list, where it holds nothing else.
-fn tables(value: &Value) -> Option<Vec<&Map<String, Value>>> {
-    let list = value.as_array().filter(|list| !list.is_empty())?;
-    list.iter().map(Value::as_object).collect()
-}
-
 impl KeysText<'_> {
     /// A table: `path` with the numbers of lists, `name` as TOML has it.
     fn table(&mut self, path: &str, name: &str, table: &Map<String, Value>) {
-        let inner = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-        let named = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
+        let (inner, named) = (|key: &str| below(path, key), |key: &str| below(name, key));
         for (key, value) in table.iter().filter(|(_, value)| !value.is_object() && tables(value).is_none()) {
             self.key(&inner(key), key, value);
         }

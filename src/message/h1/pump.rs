@@ -173,10 +173,7 @@ impl Pump {
             };
             match body.poll_into(cx, pipe) {
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => {
-                    self.pipe = None;
-                    return Poll::Ready(Err(self.break_off(cx, conn, body, error)));
-                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.break_off(cx, conn, body, error))),
                 Poll::Pending => {
                     // Empty: somebody else may need it meanwhile.
                     self.pipe = None;

@@ -238,10 +238,11 @@ proptest! {
             }
             let before = seen.switches.len();
             let group = seen.look(first, backup);
+            let first_serves = first.serves();
             let (first, backup) = seen.failover.seen;
             let (own, other, other_serves) = match group {
                 Group::First => (first, backup, true),
-                Group::Backup => (backup, first, seen.failover.first_serves),
+                Group::Backup => (backup, first, first_serves),
             };
             prop_assert!(!(own.is_ill() && own > other && other_serves), "{group:?}: {first:?} {backup:?}");
             if let Some((to, why)) = seen.switches.get(before) {

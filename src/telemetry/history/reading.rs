@@ -153,7 +153,7 @@ impl TrafficSteps {
         for (key, slot) in &self.slots {
             wanted[usize::from(*slot)] = scope.holds(key);
         }
-        for direction in [Direction::Ingress, Direction::Egress] {
+        for direction in Direction::ALL {
             wanted[usize::from(others(direction))] = scope.holds_others(direction);
         }
         wanted

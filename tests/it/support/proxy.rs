@@ -284,6 +284,15 @@ impl Drop for Proxy {
     }
 }
 
+/// A command about that sidecar: exit code, and what it printed.
+pub fn live(proxy: &Proxy, args: &[&str]) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strop"));
+    command.args(args).env("STROP_ADMIN", proxy.admin().to_string()).env("USER", "ann");
+    let ran = command.output().expect("runs");
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+    (ran.status.code().expect("a code"), said)
+}
+
 /// What [`with_token`] asks for.
 pub const TOKEN: &str = "0123456789abcdef";
 

@@ -6,7 +6,7 @@ use super::super::table::{list, plain, text};
 use super::look::TopLook;
 use super::model::{Listed, TopModel};
 use super::painted::{ScreenLine, TextTone, cut, line};
-use super::rows::{TopRow, upstream};
+use super::rows::{self, TopRow, series_key, upstream};
 
 /// The lines that follow those which are scrolled away. The last one stays in sight.
 pub(super) fn lines(model: &TopModel, scrolled: usize, height: usize) -> Vec<ScreenLine> {
@@ -37,12 +37,8 @@ fn counts(value: &Value) -> String {
 }
 
 fn route(look: &TopLook, row: &TopRow, all: &mut Vec<ScreenLine>) {
-    let key = |series: &&Value| {
-        let [direction, route, upstream] =
-            ["direction", "route", "upstream"].map(|field| text(&series[field]));
-        format!("{direction} {route} > {upstream}") == row.key
-    };
-    let Some(series) = list(&look.performance, "series").iter().find(key) else { return };
+    let mut series = list(&look.performance, "series").iter();
+    let Some(series) = series.find(|series| series_key(series) == row.key) else { return };
     pair("direction", text(&series["direction"]), all);
     pair("in flight", text(&series["in_flight"]), all);
     pair("ended in 5m", counts(&series["outcomes_5m"]), all);
@@ -105,8 +101,10 @@ fn of_upstream(look: &TopLook, row: &TopRow, all: &mut Vec<ScreenLine>) {
 }
 
 fn breaker(look: &TopLook, name: &str, all: &mut Vec<ScreenLine>) {
-    let found = list(&look.breakers, "circuit_breakers").iter().find(|breaker| breaker["name"] == name);
-    let Some(found) = found else { return };
+    let found = rows::breaker(look, name);
+    if found.is_null() {
+        return;
+    }
     pair(
         "breaker",
         format!("{} ({}) since {}", text(&found["state"]), text(&found["mode"]), text(&found["since"])),

@@ -154,9 +154,16 @@ fn rate(look: &TopLook, series: &Value, span: TopSpan) -> Option<f64> {
     Some(count / span.seconds().min(lived.max(1.0)))
 }
 
-fn breaker<'a>(look: &'a TopLook, name: &str) -> &'a Value {
+/// The breaker of that name; null where there is none.
+pub(super) fn breaker<'a>(look: &'a TopLook, name: &str) -> &'a Value {
     let found = list(&look.breakers, "circuit_breakers").iter().find(|breaker| breaker["name"] == name);
     found.unwrap_or(&Value::Null)
+}
+
+/// What tells a series from all others.
+pub(super) fn series_key(series: &Value) -> String {
+    let [direction, route, upstream] = ["direction", "route", "upstream"].map(|field| text(&series[field]));
+    format!("{direction} {route} > {upstream}")
 }
 
 /// Routes with their upstreams.
@@ -166,9 +173,8 @@ pub(super) fn routes(look: &TopLook, span: TopSpan) -> Vec<TopRow> {
             ["route", "upstream"].map(|field| plain(series[field].as_str().unwrap_or("")));
         let window = window(series, span);
         let found = breaker(look, &upstream);
-        let direction = text(&series["direction"]);
         TopRow {
-            key: format!("{direction} {route} > {upstream}"),
+            key: series_key(series),
             name: if route == upstream { route } else { format!("{route} > {upstream}") },
             breaker_name: found["name"].as_str().map(plain),
             status: None,
