@@ -87,7 +87,10 @@ fn pair() -> io::Result<(TcpStream, tokio::net::TcpStream)> {
     let theirs = TcpStream::connect(listener.local_addr()?)?;
     let (ours, _) = listener.accept()?;
     ours.set_nonblocking(true)?;
-    Ok((theirs, tokio::net::TcpStream::from_std(ours)?))
+    let ours = tokio::net::TcpStream::from_std(ours)?;
+    // There is one for each request: what is used up waits for no stray packet, or a suite runs out of ports.
+    ours.set_zero_linger()?;
+    Ok((theirs, ours))
 }
 
 /// The request as HTTP/1.1 would have said it.
