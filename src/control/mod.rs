@@ -251,14 +251,13 @@ impl Control {
 
     /// Takes over what an earlier start left.
     fn take_over(&mut self, left: LeftBehind) {
-        let LeftBehind { incidents, silences, uptime, runs } = left;
+        let LeftBehind { incidents, silences, uptime, runs, past_runs } = left;
         let now = self.observer.at(clock::now());
         self.uptime.take_over(uptime);
         self.told.extend(incidents.iter().map(|one| (one.id.clone(), HandedOver::all(one))));
         let effects = self.engine.restore(incidents, silences, now);
         self.carry_out(effects, Vec::new());
-        let effects = self.recovery.restore(runs, now);
-        self.carry_out_recovery(effects, Vec::new(), now);
+        self.restore_runs(runs, past_runs, now);
     }
 
     fn look(&mut self) {

@@ -19,7 +19,7 @@ use crate::reliability::alert::Sign;
 use crate::reliability::incident::{Head, Incident};
 use crate::reliability::ledger::Minute;
 use crate::reliability::readings::Reported;
-use crate::reliability::recovery::Run;
+use crate::reliability::recovery::{self, Run};
 use crate::reliability::rule::Severity;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock;
@@ -57,6 +57,8 @@ pub(super) struct LeftBehind {
     pub(super) uptime: Uptime,
     /// Recovery runs of this member that go on.
     pub(super) runs: Vec<Run>,
+    /// What recovery has done in the last day.
+    pub(super) past_runs: Vec<Run>,
 }
 
 impl Records {
@@ -233,6 +235,7 @@ impl Records {
                 silences: Vec::new(),
                 uptime,
                 runs: Vec::new(),
+                past_runs: Vec::new(),
             });
         };
         let read = async {
@@ -241,13 +244,22 @@ impl Records {
             let incidents = if self.shared().is_some() { Vec::new() } else { live(&reader).await? };
             let silences = reader.silences(now.0).await?;
             let runs = reader.recovery_going_on(&self.member).await?;
+            let past_runs = self.past_runs(now).await?;
             let uptime = self.uptime(&reader, now).await?;
-            Ok::<_, StoreError>((incidents, silences, uptime, runs))
+            Ok::<_, StoreError>((incidents, silences, uptime, runs, past_runs))
         };
-        let (incidents, silences, uptime, runs) = read.await.ok()?;
+        let (incidents, silences, uptime, runs, past_runs) = read.await.ok()?;
         let silences = silences.iter().filter_map(|row| value(&row.id, &row.body)).collect();
         let runs = runs.iter().filter_map(|row| value(&row.id, &row.body)).collect();
-        Some(LeftBehind { incidents, silences, uptime, runs })
+        Some(LeftBehind { incidents, silences, uptime, runs, past_runs })
+    }
+
+    /// What recovery has done in the last day, here and on other members; what this one left going on is not among it.
+    pub(super) async fn past_runs(&self, now: At) -> Result<Vec<Run>, StoreError> {
+        let Some(store) = &self.store else { return Ok(Vec::new()) };
+        let most = recovery::KEPT as u32;
+        let rows = store.reader().recovery_past(&self.member, (now - past::DAY).0, most).await?;
+        Ok(rows.iter().filter_map(|row| value(&row.id, &row.body)).collect())
     }
 
     /// The ledger of the last 30 days and the incidents of the last day, the ledger page by page: minutes take a hundred times the room of the hours that they become.

@@ -19,6 +19,13 @@ impl Control {
         self.telemetry.recovery.set_going_on(self.recovery.runs().filter(|run| run.is_live()).count());
     }
 
+    /// Takes over the runs that an earlier start left going on, and what came of others.
+    pub(super) fn restore_runs(&mut self, runs: Vec<Run>, past: Vec<Run>, now: At) {
+        let mut effects = self.recovery.remember(past, now);
+        effects.extend(self.recovery.restore(runs, now));
+        self.carry_out_recovery(effects, Vec::new(), now);
+    }
+
     pub(super) fn recovery_view(&self) -> RecoveryView {
         let before = self.snapshot.borrow();
         let shared = |run: &Run| {

@@ -27,7 +27,7 @@
 //! * It begins at the most, not at 20: what has not been seen to be too much is let through.
 //! * It shrinks only while the upstream is seen to be behind: requests are being refused, or those in flight have grown in each of
 //!   four windows, by a tenth or more. A deploy that makes all answers slower fills up once and is steady then. Else it grows by a
-//!   tenth a window.
+//!   tenth a window. Where they have grown in a fifth window too, it is at most what is in flight.
 //! * `long` learns nothing higher while it is behind, or an overload would become what is usual. So that a version that is slower by
 //!   nature is not held back for good, the limit is raised by 30 % for two seconds now and then; where that brings 15 % more answers
 //!   the limit was what held them back (the covariance check of Uber's Cinnamon), and `long` is what is seen.
@@ -62,6 +62,8 @@ const LITTLE: f64 = 0.1;
 /// Windows in a row in which what is in flight grows when an upstream is behind, and by how much in all.
 const GROWTH: usize = 4;
 const GROWN: f64 = 1.1;
+/// The least part of the growth that each of them has: 1 in so many.
+const EVENLY: u32 = 20;
 /// Windows of which it is remembered how many were in flight: 16 s.
 const REMEMBERED: usize = 64;
 /// Windows of refusals before the first try at more, and between two.
@@ -238,7 +240,7 @@ impl Gradient {
         self.left[TRY - 1] = routes.iter().map(|(seen, _)| seen.left).sum();
         let refusing = window.refused > 0;
         self.refusing = if refusing { self.refusing.saturating_add(1) } else { 0 };
-        let behind = refusing || self.grows(policy.min);
+        let behind = refusing || self.grows(policy.min, GROWTH);
         let flow = self.flow(window.took, routes);
         if flow.is_well && !behind {
             // Of the last second the least: what comes at the end of a window is not what its answers waited behind.
@@ -257,16 +259,25 @@ impl Gradient {
             }
         } else {
             (self.trying, self.next_try) = (None, FIRST_TRY);
-            if behind && flow.gradient < 1.0 { self.shrink(flow) } else { self.limit += self.step() }
+            if behind && flow.gradient < 1.0 {
+                // What may still come beside those that wait would only wait as well.
+                if self.grows(policy.min, GROWTH + 1) {
+                    self.limit = self.limit.min(f64::from(window.in_flight));
+                }
+                self.shrink(flow);
+            } else {
+                self.limit += self.step();
+            }
         }
         self.limit = self.limit.clamp(f64::from(policy.min), f64::from(policy.max));
     }
 
-    /// Has what is in flight grown all the time?
-    fn grows(&self, min: u32) -> bool {
-        let lately = &self.in_flight[REMEMBERED - 1 - GROWTH..];
-        let (first, last) = (lately[0], lately[GROWTH]);
-        let rises = lately.windows(2).all(|two| two[0] < two[1]);
+    /// Has what is in flight grown in each of so many windows, and in none next to nothing? A hang of a moment ends in one.
+    fn grows(&self, min: u32, windows: usize) -> bool {
+        let lately = &self.in_flight[REMEMBERED - 1 - windows..];
+        let (first, last) = (lately[0], lately[windows]);
+        let least = (last.saturating_sub(first) / EVENLY).max(1);
+        let rises = lately.windows(2).all(|two| two[1] >= two[0].saturating_add(least));
         rises && last > min && f64::from(last) >= f64::from(first) * GROWN
     }
 

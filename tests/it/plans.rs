@@ -281,7 +281,8 @@ fn payment_failure_the_processor_rests_and_its_return_is_seen() {
 #[test]
 fn what_no_plan_can_mend_ends_after_its_attempts_with_people() {
     let house = House::new();
-    let proxy = proxy(&house.config());
+    let (toml, home) = (house.config(), tempfile::tempdir().expect("a directory"));
+    let mut proxy = proxy_in(home, &toml);
     well(&proxy);
     house.able.store(false, Ordering::SeqCst);
     house.goes("database");
@@ -292,6 +293,12 @@ fn what_no_plan_can_mend_ends_after_its_attempts_with_people() {
     assert!(incident["timeline"].to_string().contains("people must act"), "{incident:#}");
     pace(Duration::from_secs(5));
     assert_eq!((runs(&proxy).len(), house.asked().len()), (1, 3), "and it is not begun again");
+    proxy.signal("KILL");
+    let proxy = proxy_in(proxy.leave_behind(), &toml);
+    pace(Duration::from_secs(8));
+    let incident = proxy.sre(&format!("incidents/{}", run["incident"].as_str().expect("an id")));
+    assert_ne!(incident["state"], "resolved", "it goes on: {incident:#}");
+    assert_eq!((runs(&proxy).len(), house.asked().len()), (1, 3), "nor by a start that finds it");
 }
 
 /// The process is killed in each of the three steps, one after the other.

@@ -11,7 +11,8 @@ use strop::reliability::incident::Force;
 use strop::reliability::readings::{Readings, UpstreamReading};
 use strop::reliability::recovery::{
     ActRequest, Action, Begins, MOST_LIVE, Reach, Recovery, RecoveryCommand, RecoveryEffect, RecoveryMode,
-    RecoveryPolicy, Run, RunEventKind, RunOrder, RunOutcome, RunPhase, Step, StepMode, StepResult,
+    RecoveryPolicy, Run, RunEventKind, RunOrder, RunOutcome, RunPhase, Step, StepMode, StepRecord,
+    StepResult,
 };
 use strop::reliability::rule::Rule;
 use strop::units::At;
@@ -56,6 +57,10 @@ struct Ward {
     calm: BTreeMap<String, u64>,
     /// What runs have put in force in this process.
     held: BTreeSet<(RunId, Action)>,
+    /// Runs as whoever runs plans must know them: those of this process, and what was stored of those before.
+    known: BTreeMap<RunId, Run>,
+    /// The most passes that were allowed while a run went on.
+    passes: BTreeMap<RunId, u32>,
     ended: BTreeMap<RunId, RunOutcome>,
     boots: u64,
 }
@@ -81,6 +86,8 @@ impl Ward {
             acts: BTreeMap::new(),
             calm: BTreeMap::new(),
             held: BTreeSet::new(),
+            known: BTreeMap::new(),
+            passes: BTreeMap::new(),
             ended: BTreeMap::new(),
             boots: 0,
             dice,
@@ -154,6 +161,7 @@ impl Ward {
                     if stores {
                         self.disk.insert(run.id.clone(), (*run).clone());
                     }
+                    self.known.insert(run.id.clone(), (*run).clone());
                     saved = Some(*run);
                 }
                 RecoveryEffect::Act(request) => {
@@ -162,6 +170,10 @@ impl Ward {
                     self.begin(request, stores);
                 }
                 RecoveryEffect::Release(held) => {
+                    let of_it = self.recovery.runs().find(|run| run.id == held.run).into_iter();
+                    let steps = of_it.flat_map(|run| &run.steps).filter(|step| step.action == held.action);
+                    let holds = |step: &StepRecord| step.result.acted() && step.released.is_none();
+                    assert!(!steps.into_iter().any(holds), "let go, and a step holds it: {held:?}");
                     self.held.remove(&(held.run, held.action));
                 }
                 RecoveryEffect::Order(command) => {
@@ -170,6 +182,9 @@ impl Ward {
                     assert!(done.is_ok(), "the incident takes the line: {done:?}");
                 }
                 RecoveryEffect::Tell(event) => {
+                    if event.kind == RunEventKind::Began {
+                        self.may_begin(&event.run);
+                    }
                     if let RunEventKind::Ended { outcome, .. } = event.kind {
                         let called = std::mem::take(&mut escalations);
                         self.ends_as_it_should(&event.run, outcome, called);
@@ -179,6 +194,24 @@ impl Ward {
                 }
             }
         }
+    }
+
+    /// A plan that begins by itself has rested since it has acted on the target, and has not had its turns at the incident.
+    fn may_begin(&self, id: &RunId) {
+        let run = self.recovery.runs().find(|run| run.id == *id).expect("it begins");
+        if run.ordered.is_some() {
+            return;
+        }
+        let plan = self.policy.plan(&run.plan).expect("it is in force");
+        let before = || self.known.values().filter(|one| one.plan == run.plan && one.id != run.id);
+        for one in before().filter(|one| one.target == run.target && one.acted()) {
+            let (_, at) = one.ended().expect("one run about one target");
+            assert!(self.now() >= at + plan.cooldown, "{:?} has not cooled since {one:?}", plan.cooldown);
+        }
+        let turns: Vec<&Run> = before().filter(|one| one.incident == run.incident).collect();
+        assert!(turns.len() < plan.max_attempts as usize, "more runs than may: {turns:#?}");
+        let tried = |one: &&Run| one.ended().is_some_and(|(outcome, _)| outcome.needs_people());
+        assert!(!turns.iter().any(tried), "it has tried everything before: {turns:#?}");
     }
 
     /// A run is over: people are called once where it could not help, and it helped where all was calm for long enough.
@@ -325,8 +358,19 @@ impl Ward {
         self.boots += 1;
         self.doing.clear();
         self.held.clear();
+        // Nobody has looked meanwhile.
+        self.calm.clear();
+        if self.dice.chance(0.3) {
+            self.t += self.dice.below(900);
+        }
+        self.known.clone_from(&self.disk);
         self.recovery = Recovery::new(Arc::clone(&self.policy), self.boots << 32 | 7);
-        let left: Vec<Run> = self.disk.values().filter(|run| run.is_live()).cloned().collect();
+        let (left, past): (Vec<Run>, Vec<Run>) = self.disk.values().cloned().partition(Run::is_live);
+        if self.dice.chance(0.2) {
+            return self.takes_over(left, past);
+        }
+        let effects = self.recovery.remember(past, self.now());
+        self.carry_out(effects);
         // What was not stored of an end is told again.
         for run in &left {
             self.ended.remove(&run.id);
@@ -335,9 +379,32 @@ impl Ward {
         self.acts.retain(|id, _| known.contains(id) || self.ended.contains_key(id));
         let effects = self.recovery.restore(left, self.now());
         self.carry_out(effects);
+        for run in self.recovery.runs().filter(|run| run.is_live()) {
+            let moments = run.steps.iter().flat_map(|step| [Some(step.began), step.ended]).flatten();
+            let waits = match run.phase {
+                RunPhase::Asking { until, .. } | RunPhase::Resting { until } => Some(until),
+                _ => None,
+            };
+            let newest = moments.chain(waits).max().unwrap_or(run.began).max(run.began);
+            assert!(self.now().since(newest) <= Duration::from_secs(300), "taken up too late: {run:?}");
+        }
     }
 
-    fn check(&self) {
+    /// Another member has the duty from now on.
+    fn takes_over(&mut self, left: Vec<Run>, past: Vec<Run>) {
+        let effects = self.recovery.remember([left, past].concat(), self.now());
+        self.carry_out(effects);
+        let live = self.recovery.runs().find(|run| run.is_live());
+        assert!(live.is_none(), "another's run goes on: {live:?}");
+    }
+
+    fn check(&mut self) {
+        for run in self.recovery.runs().filter(|run| run.is_live()) {
+            let plan = self.policy.plan(&run.plan).map_or(0, |plan| plan.max_attempts);
+            let most = self.passes.entry(run.id.clone()).or_default();
+            *most = plan.max(*most);
+            assert!(run.attempt <= *most, "pass {} of {most}: {run:?}", run.attempt);
+        }
         let live: Vec<&Run> = self.recovery.runs().filter(|run| run.is_live()).collect();
         assert!(live.len() <= MOST_LIVE, "{} runs go on", live.len());
         let targets: BTreeSet<_> = live.iter().map(|run| &run.target).collect();

@@ -24,12 +24,12 @@ impl Control {
         let now = self.observer.at(at);
         self.fleet.leadership.hear(view.lease, self.observer.at(view.asked), now);
         let Some(update) = view.update else { return self.shift(now) };
-        let Update { members, count, roster, holder, whole, incidents, silences, left } = update;
+        let Update { members, count, roster, holder, whole, incidents, silences, left, past_runs } = update;
         if let Some(left) = left {
             self.uptime.take_over(left.uptime);
-            let effects = self.recovery.restore(left.runs, now);
-            self.carry_out_recovery(effects, Vec::new(), now);
+            self.restore_runs(left.runs, left.past_runs, now);
         }
+        self.restore_runs(Vec::new(), past_runs, now);
         self.fleet.holder = holder;
         if let Some(roster) = roster {
             self.fleet.roster = (now, roster);

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::control::records::{self, LeftBehind, Records};
 use crate::reliability::fleet::{Duty, FRESH, FleetSummary, LeaseReply, Sighting, TERM, next_beat, turn};
 use crate::reliability::incident::Incident;
+use crate::reliability::recovery::Run;
 use crate::reliability::silence::Silence;
 use crate::runtime::chance;
 use crate::runtime::clock::{self, Moment};
@@ -103,6 +104,8 @@ pub(super) struct Update {
     pub(super) silences: Vec<Silence>,
     /// What this member's earlier starts left, the first time.
     pub(super) left: Option<LeftBehind>,
+    /// What recovery has done lately, once when the duty comes here.
+    pub(super) past_runs: Vec<Run>,
 }
 
 /// The task that exchanges a member's status with the store.
@@ -115,6 +118,8 @@ pub struct FleetSync {
     /// The versions that were brought, by incident.
     brought: BTreeMap<String, (i64, String)>,
     restored: bool,
+    /// What recovery has done was read since the duty came here.
+    remembers: bool,
     /// Up to which change.
     known: KnownChanges,
     /// When all versions were last compared.
@@ -147,6 +152,7 @@ impl FleetSync {
             lease: None,
             brought: BTreeMap::new(),
             restored: false,
+            remembers: false,
             known: NOTHING,
             compared: None,
             silences: Vec::new(),
@@ -269,6 +275,11 @@ impl FleetSync {
             true => None,
             false => Some(self.records.left_behind(now).await.ok_or(StoreError::Closed)?),
         };
+        let holds = pulse.lease.is_some();
+        let past_runs = match holds && !self.remembers {
+            true => self.records.past_runs(now).await?,
+            false => Vec::new(),
+        };
         let mut incidents = self.brought(pulse.incidents).await?;
         self.more = incidents.len() >= PAGE;
         let known = pulse.known.unwrap_or(NOTHING);
@@ -285,8 +296,8 @@ impl FleetSync {
             None => self.silences.retain(|silence| silence.until > now),
         }
         self.known = known;
-        self.restored = true;
-        let (holder, whole) = self.hear(pulse.holder, pulse.lease.is_some());
+        (self.restored, self.remembers) = (true, holds);
+        let (holder, whole) = self.hear(pulse.holder, holds);
         Ok(Update {
             members: pulse.loud.into_iter().map(member).collect(),
             count: pulse.members,
@@ -296,6 +307,7 @@ impl FleetSync {
             incidents,
             silences: self.silences.clone(),
             left,
+            past_runs,
         })
     }
 

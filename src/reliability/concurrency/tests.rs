@@ -258,7 +258,7 @@ fn at_three_times_the_capacity_answers_stay_and_the_high_class_hardly_waits() {
 /// 200 a second: it takes seconds until what is in flight reaches the limit, and until answers tell of the queue.
 #[test]
 fn an_overload_that_fills_up_slowly_is_seen_too() {
-    overloaded(0.160, 6.0);
+    overloaded(0.160, 4.0);
 }
 
 #[test]
@@ -325,6 +325,25 @@ fn a_route_of_quick_and_slow_requests_is_refused_nothing_for_a_hang_of_a_moment(
         (day.kinds[0].rate, day.kinds[1].rate) = (quick, slow);
         day.hangs = true;
         day.runs(0.79);
+        (day.hangs, day.slow) = (false, 3.0);
+        day.runs(30.0);
+        assert_eq!(day.refused, 0, "limit {}", day.gradient.limit());
+    }
+}
+
+/// It begins just before a window ends and ends just after one: what is in flight grows in five windows, next to nothing in the first.
+#[test]
+fn a_hang_that_touches_five_windows_refuses_nobody() {
+    for (seed, quick, slow) in
+        [(1_894_118_444_530_139_586, 880.055, 2.018), (1_045_801_109_290_460_292, 879.646, 0.2)]
+    {
+        let mut day = day(0, quick, slow, seed);
+        day.runs(24.0);
+        (day.kinds[0].rate, day.kinds[1].rate) = (quick / 10.0, slow * 2.0);
+        day.runs(15.0);
+        (day.kinds[0].rate, day.kinds[1].rate) = (quick, slow);
+        day.hangs = true;
+        day.runs(0.785);
         (day.hangs, day.slow) = (false, 3.0);
         day.runs(30.0);
         assert_eq!(day.refused, 0, "limit {}", day.gradient.limit());

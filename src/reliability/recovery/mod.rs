@@ -111,6 +111,28 @@ impl Recovery {
         out
     }
 
+    /// Takes over what runs of earlier starts and of other members have come to, so that a plan keeps its cooldown and its
+    /// number of runs whoever runs it. One that goes on as far as the store knows was another member's, which runs no plans
+    /// any more.
+    pub fn remember(&mut self, runs: Vec<Run>, now: At) -> Vec<RecoveryEffect> {
+        self.now = self.now.max(now);
+        let mut out = Vec::new();
+        for mut run in runs {
+            if self.runs.contains_key(&run.id) {
+                continue;
+            }
+            if run.is_live() {
+                run.withdraw("the member that ran it runs no plans any more", run.newest().min(now));
+                // It was in force in that one's process.
+                drop(run.let_go(Action::holds, now));
+                out.push(RecoveryEffect::Save(Box::new(run.clone())));
+            }
+            self.runs.insert(run.id.clone(), run);
+        }
+        self.prune();
+        out
+    }
+
     /// One look, each second. `begins`: whether this member runs plans; where it does so no longer, its runs end.
     pub fn look(&mut self, engine: &Engine, begins: Begins, now: At) -> Vec<RecoveryEffect> {
         self.now = self.now.max(now);
@@ -153,12 +175,16 @@ impl Recovery {
         }
     }
 
-    /// Has the plan not had its turns at this incident?
+    /// Has the plan not had its turns at this incident? One that has tried everything has; one that was withdrawn, with the
+    /// duty or with its plan, has not.
     fn may_run(&self, plan: &Plan, incident: &IncidentId) -> bool {
         let of_it = || {
             self.runs.values().filter(|run| run.plan == plan.name && run.incident.as_ref() == Some(incident))
         };
-        let again = |run: &Run| run.ended().is_some_and(|(outcome, _)| outcome == RunOutcome::Recovered);
+        let again = |run: &Run| {
+            run.ended()
+                .is_some_and(|(outcome, _)| matches!(outcome, RunOutcome::Recovered | RunOutcome::Withdrawn))
+        };
         of_it().count() < plan.max_attempts as usize && of_it().all(again)
     }
 

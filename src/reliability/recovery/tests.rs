@@ -516,3 +516,35 @@ fn what_was_put_in_force_after_the_end_is_let_go_when_that_is_heard() {
     ward.order(late).expect("heard");
     assert_eq!(ward.released, [(ward.second, CircuitBreaker)]);
 }
+
+#[test]
+fn whoever_takes_over_keeps_the_cooldown_and_tries_nothing_again_that_was_all_tried() {
+    let mut ward = ward(vec![database(Act)], &["api", "database"]);
+    ward.fall_ill("database", None);
+    ward.pass(600);
+    assert_eq!(ward.outcomes(), [RunOutcome::Exhausted]);
+    let (acts, past): (usize, Vec<Run>) = (ward.acts.len(), ward.recovery.runs().cloned().collect());
+    ward.recovery = Recovery::new(ward.recovery.policy().clone(), 8);
+    let effects = ward.recovery.remember(past, ward.now());
+    assert_eq!(effects, [], "nothing of it changes");
+    ward.pass(600);
+    assert_eq!(ward.acts.len(), acts, "all was tried: {:?}", ward.acts);
+}
+
+#[test]
+fn a_run_of_a_member_that_is_gone_is_over_and_its_plan_begins_again_when_it_has_cooled() {
+    let mut ward = ward(vec![database(Act)], &["api", "database"]);
+    ward.fall_ill("database", None);
+    ward.pass(60);
+    assert_eq!(ward.actions(), [ConnectionReset, CircuitBreaker]);
+    let (second, past): (i64, Vec<Run>) = (ward.second, ward.recovery.runs().cloned().collect());
+    ward.recovery = Recovery::new(ward.recovery.policy().clone(), 8);
+    let effects = ward.recovery.remember(past, ward.now());
+    let saved = |effect: &RecoveryEffect| matches!(effect, RecoveryEffect::Save(run) if !run.is_live());
+    assert!(effects.len() == 1 && effects.iter().all(saved), "{effects:?}");
+    ward.pass(200);
+    assert_eq!(ward.acts.len(), 2, "five minutes have not passed: {:?}", ward.acts);
+    ward.pass(200);
+    let again = ward.acts.get(2).map(|(at, action, _)| (at - second >= 240, *action));
+    assert_eq!(again, Some((true, ConnectionReset)), "{:?}", ward.acts);
+}

@@ -63,6 +63,19 @@ impl Reader {
         self.all(sql, args![member], run).await
     }
 
+    /// Runs that other members than `member` left going on, and all that began or ended since then; the latest first.
+    pub async fn recovery_past(
+        &self,
+        member: &str,
+        since: Millis,
+        limit: u32,
+    ) -> Result<Vec<RecoveryRow>, StoreError> {
+        let sql = "SELECT id, member, plan, body, began_at, ended_at FROM recovery_runs \
+                   WHERE ended_at >= $2 OR (ended_at IS NULL AND member <> $1 AND began_at >= $2) \
+                   ORDER BY id DESC LIMIT $3";
+        self.all(sql, args![member, since, i64::from(limit.clamp(1, MOST))], run).await
+    }
+
     /// Runs of all members, the latest first.
     pub async fn recovery_runs(&self, limit: u32) -> Result<Vec<RecoveryRow>, StoreError> {
         let sql = "SELECT id, member, plan, body, began_at, ended_at FROM recovery_runs \
