@@ -67,6 +67,11 @@ struct Outbox {
     /// How often each was taken by its vendor, and how often somebody ordered it.
     effects: BTreeMap<u64, u32>,
     ordered: BTreeMap<u64, u32>,
+    /// How often each was taken since it was ordered last, and how often it reached its vendor, or may have.
+    since: BTreeMap<u64, u32>,
+    tries: BTreeMap<u64, u32>,
+    /// Until when its vendor asked to be left alone, as this process has heard it.
+    asked: BTreeMap<u64, i64>,
     /// By order key, the last one that a vendor took.
     newest: BTreeMap<u64, u64>,
     /// By vendor, when the last one went, in this process.
@@ -89,6 +94,9 @@ impl Outbox {
             known: BTreeMap::new(),
             effects: BTreeMap::new(),
             ordered: BTreeMap::new(),
+            since: BTreeMap::new(),
+            tries: BTreeMap::new(),
+            asked: BTreeMap::new(),
             newest: BTreeMap::new(),
             went: BTreeMap::new(),
             ill: BTreeMap::new(),
@@ -193,6 +201,10 @@ impl Outbox {
             assert!(last.is_none_or(|last| self.t - last >= GAP.as_secs() as i64), "{id} goes too early");
             assert!(self.now().since(write.queued) < POLICY.ttl, "{id} is too old to be sent");
             assert!(write.due <= self.now(), "{id} was to wait until {:?}", write.due);
+            assert!(
+                self.asked.get(&id).is_none_or(|until| *until <= self.t),
+                "its vendor asked for more time"
+            );
             let mine = |other: &QueuedWrite| other.order.is_some() && other.order == write.order;
             let older = self.queue.iter().find(|(other, one)| *other < id && mine(one) && !one.is_dead());
             assert!(older.is_none(), "{id} overtakes {older:?}");
@@ -212,7 +224,11 @@ impl Outbox {
         let ill = self.ill.get(&*self.known[&id].upstream).is_some_and(|until| *until > self.t);
         let (outcome, taken) = match self.dice.below(if ill { 6 } else { 40 }) {
             0 => (ReplayOutcome::Unsent, false),
-            1 => (ReplayOutcome::Answered { status: 503, retry_after: None, undone: false }, false),
+            1 => {
+                let retry_after =
+                    self.dice.chance(0.5).then(|| Duration::from_secs(10 + self.dice.below(60)));
+                (ReplayOutcome::Answered { status: 503, retry_after, undone: false }, false)
+            }
             2 => (
                 ReplayOutcome::Answered { status: 500, retry_after: None, undone: false },
                 self.dice.chance(0.5),
@@ -224,6 +240,9 @@ impl Outbox {
         if taken {
             self.takes(id);
         }
+        let tries = self.tries.entry(id).or_default();
+        *tries += 1;
+        assert!(*tries <= POLICY.attempts, "{id} is sent {tries} times");
         let due = self.t + self.dice.below(5) as i64;
         self.flights.push(Flight { id, due, outcome });
     }
@@ -235,6 +254,10 @@ impl Outbox {
         *before += 1;
         let orders = self.ordered.get(&id).copied().unwrap_or_default();
         assert!(write.known_again || *before <= 1 + orders, "{id} is done twice, and nobody knows it again");
+        // A vendor knows a key again for a while; a person's order may come after that.
+        let since = self.since.entry(id).or_default();
+        *since += 1;
+        assert!(orders == 0 || *since <= 1, "{id} is done twice after one order");
         let Some(order) = write.order.filter(|_| orders == 0) else { return };
         let newest = self.newest.entry(order).or_insert(id);
         assert!(*newest <= id, "{id} comes after {newest} of the same key");
@@ -247,6 +270,12 @@ impl Outbox {
         self.flights = later;
         for Flight { id, outcome, .. } in due {
             let write = self.queue.get(id).expect("what is being sent stays").clone();
+            if outcome == ReplayOutcome::Unsent {
+                self.tries.entry(id).and_modify(|tries| *tries -= 1);
+            }
+            if let ReplayOutcome::Answered { retry_after: Some(time), .. } = outcome {
+                self.asked.insert(id, self.t + time.as_secs() as i64);
+            }
             match after(outcome, &write, &POLICY, self.now(), self.dice.draw()) {
                 NextReplay::Delivered => {
                     self.owed.remove(&id);
@@ -259,6 +288,9 @@ impl Outbox {
 
     fn settled(&mut self, id: u64, next: NextReplay) {
         self.queue.settle(id, next, self.now());
+        let tries = self.tries.get(&id).copied().unwrap_or_default();
+        let spent = next != NextReplay::Dead(DeadReason::Exhausted) || tries >= POLICY.attempts;
+        assert!(spent, "{id} has reached its vendor {tries} times, and is given up");
         let attempts = self.queue.get(id).map_or(0, |write| write.attempts);
         assert!(attempts < POLICY.attempts + 1, "{id} was sent {attempts} times");
         self.note(Note::Settled(id, next, self.now()), Then::Nothing);
@@ -275,6 +307,9 @@ impl Outbox {
             let old = self.queue.expired(self.now(), |_| POLICY.ttl);
             assert!(!old.contains(&id), "{id} was ordered, and is given up at once");
             *self.ordered.entry(id).or_default() += 1;
+            self.since.remove(&id);
+            self.tries.remove(&id);
+            self.asked.remove(&id);
             self.note(Note::Again(id, self.now()), Then::Nothing);
         } else {
             self.queue.remove(id);
@@ -311,8 +346,15 @@ impl Outbox {
             }
         }
         queue.interrupted(self.now());
+        // What it heard in the last seconds is forgotten.
+        self.asked.clear();
+        for (id, write) in queue.iter() {
+            let tries = self.tries.entry(id).or_default();
+            *tries = write.attempts.max(*tries);
+        }
         // Numbers that were given and not stored are given again: whoever had them was told nothing.
         self.known.retain(|id, _| *id <= queue.last());
+        self.tries.retain(|id, _| *id <= queue.last());
         self.queue = queue;
         self.restarts();
     }
