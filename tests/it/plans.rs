@@ -249,17 +249,48 @@ fn high_cpu_is_scaled_by_order_and_by_nothing_that_is_measured_here() {
     assert_eq!(house.asked(), [("scale_up".to_owned(), "backend".to_owned())]);
 }
 
+/// A payment, and its status.
+fn pay(proxy: &Proxy) -> u16 {
+    let head = "POST /v1/payment_intents HTTP/1.1\r\nHost: api.stripe.com\r\nConnection: close\r\n";
+    let fields = "Authorization: Bearer sk_live_1\r\nContent-Length: 0\r\n\r\n";
+    raw::ask_http1(proxy.at("local:stripe"), &format!("{head}{fields}")).status
+}
+
+/// Each check of the runbooks as they are shipped is run, and tells what is so: none has drifted from what can be asked.
+#[test]
+fn each_check_of_the_shipped_runbooks_tells_what_is_so() {
+    let house = House::new();
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/runbooks");
+    let proxy = proxy(&format!("{}\n[runbooks]\ndirectory = {directory:?}\n", house.config()));
+    well(&proxy);
+    for (name, service) in [
+        ("database_connection_failure", "database"),
+        ("high_error_rate", "backend"),
+        ("payment_system_failure", "stripe"),
+    ] {
+        let shown = proxy.sre(&format!("runbooks/{name}"));
+        let steps = shown["steps"].as_array().expect("a list").iter();
+        let asked = steps.filter(|step| step["kind"] == "check").count();
+        let made = proxy.post("test/incident", &format!(r#"{{"service": "{service}", "title": "a look"}}"#));
+        let id = made.json()["incident"]["id"].as_str().expect("an id").to_owned();
+        let order = format!(r#"{{"actor": "ann", "reason": "a look", "incident_id": "{id}"}}"#);
+        let mut told = Value::Null;
+        within(RUN, "each has something to tell", || {
+            assert_eq!((pay(&proxy), proxy.get("/").status), (200, 200));
+            told = proxy.post(&format!("runbooks/{name}/run"), &order).json();
+            let checks = told["checks"].as_array().unwrap_or_else(|| panic!("{told:#}"));
+            assert_eq!(checks.len(), asked, "{told:#}");
+            checks.iter().all(|check| check["result"] == "good")
+        });
+    }
+}
+
 #[test]
 fn payment_failure_the_processor_rests_and_its_return_is_seen() {
     let house = House::new();
     let proxy = proxy(&house.config());
     well(&proxy);
-    let local = proxy.at("local:stripe");
-    let pay = || {
-        let head = "POST /v1/payment_intents HTTP/1.1\r\nHost: api.stripe.com\r\nConnection: close\r\n";
-        let fields = "Authorization: Bearer sk_live_1\r\nContent-Length: 0\r\n\r\n";
-        raw::ask_http1(local, &format!("{head}{fields}")).status
-    };
+    let pay = || pay(&proxy);
     house.services.lock().expect("not poisoned")["stripe"].answer(status(500));
     within(RUN, "the plan rests it", || {
         pay();
