@@ -60,6 +60,11 @@ struct Service {
     /// Since when the first group has had no address.
     nameless: Option<u64>,
     returned: Vec<u64>,
+    /// When the group in force was put in force, and returns in a row that did not last.
+    moved_at: Option<u64>,
+    strikes: u32,
+    /// An order held at the last look.
+    held: bool,
     /// When it was looked at last.
     looked: u64,
     flaps: bool,
@@ -113,6 +118,9 @@ impl Service {
             well: 0,
             nameless: None,
             returned: Vec::new(),
+            moved_at: None,
+            strikes: 0,
+            held: false,
             looked: 0,
             dice,
             start,
@@ -209,7 +217,10 @@ impl Service {
             && matches!(first.breaker, BreakerSight::Closed | BreakerSight::HalfOpen);
         let before = self.failover.group();
         let ordered = self.failover.order().is_some_and(|order| order.until > now);
-        self.well = match (well, blind) {
+        // What was ordered was ordered for a reason: it counts anew from the order's end.
+        let over = std::mem::replace(&mut self.held, ordered) && !ordered;
+        let anew = blind || over;
+        self.well = match (well, anew) {
             (false, _) => 0,
             (true, true) => 1,
             (true, false) => self.well + 1,
@@ -220,7 +231,8 @@ impl Service {
             assert_ne!(moved.to, before, "it moves to another group");
             self.moved(moved, first, backup, ordered);
         }
-        let gone = first.endpoints > 0 && first.passing == 0;
+        let lost = self.nameless.is_some_and(|since| self.t - since >= 5);
+        let gone = lost || (first.endpoints > 0 && first.passing == 0);
         let stands = backup.passing == ENDPOINTS && backup.breaker == BreakerSight::Closed;
         if gone && stands {
             assert_eq!(self.failover.group(), Group::Backup, "nobody is left in the first group");
@@ -243,8 +255,12 @@ impl Service {
             || (first.breaker == BreakerSight::Open && self.policy.when == FailoverWhen::Breaker);
         let backup_out =
             backup.passing == 0 || matches!(backup.breaker, BreakerSight::Open | BreakerSight::HeldOpen);
+        let stood = self.moved_at.replace(self.t).map(|at| self.t - at);
         match moved.to {
             Group::Backup => {
+                let lasted = stood.is_none_or(|stood| stood >= 10 * self.policy.back_after.as_secs());
+                let failed = u32::from(moved.why != SwitchReason::Order);
+                self.strikes = if lasted { 0 } else { (self.strikes + failed).min(3) };
                 let ill = out || (first.endpoints > 0 && thin(first));
                 assert!(ordered || ill, "nothing is the matter: {moved:?}, {first:?}");
                 assert!(
@@ -255,7 +271,7 @@ impl Service {
             Group::First => {
                 self.returned.push(self.t);
                 assert!(!ordered || backup_out || thin(backup), "{moved:?} while it is ordered otherwise");
-                let long = self.well > self.policy.back_after.as_secs();
+                let long = self.well > self.policy.back_after.as_secs() << self.strikes;
                 let refuses = matches!(first.breaker, BreakerSight::Open | BreakerSight::HeldOpen);
                 let serves = first.passing > 0 && !refuses;
                 let needed = moved.why == SwitchReason::BackupIll && (backup_out || thin(backup)) && serves;
