@@ -4,7 +4,7 @@ use std::future::{Future as _, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::answer::{self, RequestTurn};
 use super::client::{After, Client};
@@ -26,6 +26,10 @@ use crate::message::head::{Method, RequestHead, Version};
 use crate::message::io::Io;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
+
+/// A connection that is silent for longer gives back what only an exchange needs. Whoever asks more often finds it there: nothing is
+/// allocated for such a request.
+const RESTS_AFTER: Duration = Duration::from_secs(1);
 
 /// Serves a connection from its first byte to its end. `h2`: agreed on by ALPN.
 pub async fn connection(client: Client, io: Io, h2: bool, slot: Box<dyn std::any::Any>) {
@@ -76,6 +80,7 @@ async fn speaks_h2(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> 
     .await
 }
 
+/// What holds of a connection that waits is in this future; what an exchange needs is in [`busy`] beside it.
 async fn exchanges(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> After {
     let mut leaving = pin!(client.drain.requested());
     // Registered once: from here on the flag tells, and the wake-up comes by itself.
@@ -83,47 +88,65 @@ async fn exchanges(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> 
     let mut served = 0_u64;
     let mut ended = None;
     loop {
-        if !wait_for_request(client, conn, timer, ended).await {
+        let at = match ended {
+            Some(ended) => ended + client.limits.keep_alive,
+            None => clock::instant() + client.limits.header_read,
+        };
+        if first_byte(client, conn, timer, at).await != FirstByte::Came {
             return After::Close;
         }
-        let head = match read_head(client, conn, timer).await {
-            Ok(head) => head,
-            Err(after) => return after,
-        };
-        served += 1;
-        let last = client.limits.requests_per_connection.is_some_and(|most| served >= most);
-        timer.begin();
-        let after = exchange(client, conn, timer, &head, last).await;
-        account::waits(false, false);
-        match after {
+        match Box::pin(busy(client, conn, timer, &mut served)).await {
             After::Next(at) => ended = Some(at),
             after @ (After::Close | After::Linger | After::Abort) => return after,
         }
     }
 }
 
-/// Waits for the first byte of a request; false when there will be none. `ended`: the last one's end.
-async fn wait_for_request(
-    client: &Client,
-    conn: &H1Conn,
-    timer: &mut Deadline,
-    ended: Option<Instant>,
-) -> bool {
-    if conn.stream().has_ahead() {
-        return true;
+/// One exchange after the other, until the connection rests ([`After::Next`]) or is done with.
+async fn busy(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline, served: &mut u64) -> After {
+    loop {
+        let head = match read_head(client, conn, timer).await {
+            Ok(head) => head,
+            Err(after) => return after,
+        };
+        *served += 1;
+        let last = client.limits.requests_per_connection.is_some_and(|most| *served >= most);
+        timer.begin();
+        let after = exchange(client, conn, timer, &head, last).await;
+        account::waits(false, false);
+        let After::Next(ended) = after else { return after };
+        let at = ended + client.limits.keep_alive.min(RESTS_AFTER);
+        match first_byte(client, conn, timer, at).await {
+            FirstByte::Came => {}
+            FirstByte::Late => return After::Next(ended),
+            FirstByte::Never => return After::Close,
+        }
     }
-    let at = match ended {
-        Some(ended) => ended + client.limits.keep_alive,
-        None => clock::instant() + client.limits.header_read,
-    };
+}
+
+/// What came of the wait for the first byte of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FirstByte {
+    Came,
+    /// Not until then.
+    Late,
+    /// There will be none.
+    Never,
+}
+
+/// Waits for the first byte of a request until `at`.
+async fn first_byte(client: &Client, conn: &H1Conn, timer: &mut Deadline, at: Instant) -> FirstByte {
+    if conn.stream().has_ahead() {
+        return FirstByte::Came;
+    }
     poll_fn(|cx| {
         if let Poll::Ready(read) = conn.poll_first_byte(cx) {
-            return Poll::Ready(matches!(read, Ok(true)));
+            return Poll::Ready(if matches!(read, Ok(true)) { FirstByte::Came } else { FirstByte::Never });
         }
         if client.drain.is_requested() {
-            return Poll::Ready(false);
+            return Poll::Ready(FirstByte::Never);
         }
-        timer.poll_passed(cx, Some(at)).map(|()| false)
+        timer.poll_passed(cx, Some(at)).map(|()| FirstByte::Late)
     })
     .await
 }
@@ -164,8 +187,8 @@ async fn read_head(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> 
     Err(After::Linger)
 }
 
-/// One request and its answer. What an idle connection holds is the size of this future, so what is rare is boxed in it
-/// and what is large is in it once.
+/// One request and its answer. What a connection between two requests holds is the size of this future, so what is rare is
+/// boxed in it and what is large is in it once.
 async fn exchange(
     client: &Client,
     conn: &Rc<H1Conn>,

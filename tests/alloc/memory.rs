@@ -59,11 +59,21 @@ fn one() -> anyhow::Result<()> {
         life.live(5 * MINUTE, rate);
         let five = each();
         at_most(&format!("{rate}/s for five minutes, their closed intervals included"), five, 64 * KIB)?;
+        // The steps of 10 s of the traffic history among it, which takes 8 MiB at most.
         life.live(HOUR - 5 * MINUTE, rate);
-        at_most(&format!("{rate}/s for an hour, beside those five minutes"), each() - five, 96 * KIB)?;
+        at_most(&format!("{rate}/s for an hour, beside those five minutes"), each() - five, 128 * KIB)?;
         life.live(MINUTE + 1, 0);
         life.live(HOUR, 0);
-        at_most(&format!("{rate}/s for an hour and none for another"), each(), 4 * KIB)?;
+        let four = held() - before;
+        // What all of them share, the steps of the last hour above all, is no series'.
+        let mut life = Life::new();
+        let before = held();
+        life.add(1)?;
+        life.live(HOUR, rate);
+        life.live(HOUR + MINUTE + 1, 0);
+        let one = held() - before;
+        at_most(&format!("{rate}/s for an hour and none for another"), (four - one) / 3, 4 * KIB)?;
+        at_most("what all series share after that", one - (four - one) / 3, 64 * KIB)?;
     }
     Ok(())
 }

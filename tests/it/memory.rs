@@ -175,3 +175,29 @@ fn nobody_is_refused_while_there_is_memory() {
     assert_eq!(threads.into_iter().map(|thread| thread.join().expect("ends")).sum::<usize>(), 0);
     assert_eq!(proxy.metric("connections_ended_total", "reason=\"memory_short\""), 0.0);
 }
+
+/// A connection that rests holds next to nothing of what its exchange needed.
+#[test]
+fn connections_that_rest_are_small() {
+    const RESTING: usize = 4_000;
+    let backend = Upstream::start(status(200));
+    let proxy = shop(backend.address, "[ingress.limits]\nconnections = 10000");
+    let before = anonymous(&proxy);
+    let mut clients: Vec<Client> = Vec::new();
+    for nth in 0..RESTING {
+        // An address has as many ports as the machine gives out.
+        let mut client = Client::from(2 + (nth % 4) as u8, proxy.ingress());
+        assert_eq!(client.get(), 200);
+        clients.push(client);
+    }
+    eventually("each holds less than 2.5 KiB", || anonymous(&proxy) < before + RESTING * 2_560);
+    assert!(clients.iter_mut().step_by(500).all(|client| client.get() == 200), "and is served as before");
+}
+
+/// Bytes of its memory that no file has.
+fn anonymous(proxy: &Proxy) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux tells it");
+    let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kib * 1_024
+}
