@@ -105,6 +105,7 @@ fn parameters(operation: &mut Map<String, Value>) {
             "cursor" if of.ends_with("audit") => schema["pattern"] = words::ROW.into(),
             "cursor" => schema["pattern"] = words::CURSOR.into(),
             "format" => schema["enum"] = words::forms(&of).into(),
+            "window" => schema["enum"] = words::windows(&of).into(),
             name if of.ends_with("tap") && words::tapped(name).is_some() => {
                 schema["pattern"] = words::tapped(name).into();
             }

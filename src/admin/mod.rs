@@ -26,6 +26,7 @@ mod open_streams;
 mod outbox;
 mod page;
 mod performance;
+mod plain;
 mod recovery;
 mod reports;
 mod request;

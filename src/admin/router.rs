@@ -15,8 +15,8 @@ use utoipa_axum::routes;
 use super::Admin;
 use super::{
     audit, breakers, calendar, config, dashboard, degradation, drills, error, health, idempotency, incidents,
-    infrastructure, outbox, page, performance, recovery, reports, runbooks, silences, stream, strict, tap,
-    texts, traffic, upstreams, uptime,
+    infrastructure, outbox, page, performance, plain, recovery, reports, runbooks, silences, stream, strict,
+    tap, texts, traffic, upstreams, uptime,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -108,6 +108,7 @@ pub(super) fn openapi() -> utoipa::openapi::OpenApi {
         OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v2/sre", sre()).split_for_parts();
     document.openapi = utoipa::openapi::OpenApiVersion::Version31;
     name_operations(&mut document);
+    plain::describe(&mut document);
     texts::describe(&mut document);
     document
 }
@@ -142,6 +143,8 @@ fn make_router(admin: &Arc<Admin>) -> Router {
     let keys = Arc::new(idempotency::Keys::default());
     let sre = sre.layer(axum::middleware::from_fn_with_state(keys, idempotency::once));
     let document = openapi();
+    let plain = Arc::new(plain::PlainPaths::of(&document));
+    let sre = sre.layer(axum::middleware::from_fn_with_state(plain, plain::in_form));
     let parameters = Arc::new(strict::KnownParameters::of(&document));
     let sre = sre.layer(axum::middleware::from_fn_with_state(parameters, strict::only_known));
     let (help, index) = (Bytes::from(help(&document)), Bytes::from(index(&document).to_string()));

@@ -1,6 +1,7 @@
 //! The words of the closed sets of the API, by schema and field, for the contract.
 
-use super::{drills, reports, traffic};
+use super::{drills, plain, reports, traffic};
+use crate::control::{ReplyWindow, UPTIME_WINDOWS};
 use crate::reliability::breaker::{BreakerState, Mode};
 use crate::reliability::drill::{DrillEnd, DrillPhase, Fault};
 use crate::reliability::failover::{Group, SwitchReason};
@@ -14,6 +15,7 @@ use crate::reliability::runbook::{CheckKind, CheckSign};
 use crate::reliability::verdict::BadReason;
 use crate::store;
 use crate::telemetry::labels::ExchangeOutcome;
+use crate::telemetry::latency::LatencyWindow;
 
 /// `next` of a page of what is at hand, or of what is on disk.
 pub(super) const CURSOR: &str = "^([0-9]{1,15}\\.)?inc_[0-9a-hjkmnp-tv-z]{20}$";
@@ -61,6 +63,8 @@ pub(super) fn pattern(schema: &str, field: &str) -> Option<&'static str> {
         ("SilenceOrder", "for") => Some(MONTH),
         ("SilenceOrder", "from" | "until") => Some(MOMENT),
         ("ActionOrder", "due") => Some(DAY),
+        // Something that can be read.
+        ("TestOrder", "title") => Some("\\S"),
         _ => None,
     }
 }
@@ -125,9 +129,20 @@ pub(super) fn forms(operation: &str) -> Vec<&'static str> {
     let forms = match operation.rsplit('_').next() {
         Some("sla") => &reports::SLA_FORMS[..],
         Some("review") => &reports::REVIEW_FORMS,
-        _ => &drills::FORMS,
+        _ if operation == "get_drills_id" => &drills::FORMS,
+        _ => return plain::FORMS.into(),
     };
     forms.iter().map(|(name, _)| *name).collect()
+}
+
+/// The windows that one may ask that operation for.
+pub(super) fn windows(operation: &str) -> Vec<&'static str> {
+    match operation.rsplit('_').next() {
+        Some("performance") => LatencyWindow::ALL.map(LatencyWindow::label).into(),
+        Some("uptime") => UPTIME_WINDOWS.into(),
+        Some("slo") => ReplyWindow::ALL.map(ReplyWindow::label).into(),
+        _ => traffic::WINDOWS.map(|(name, _)| name).into(),
+    }
 }
 
 /// The words of that field of that schema; `Query`: of that parameter of any route. `None`: it is an open set.
@@ -170,9 +185,9 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         ("SeriesView" | "TrafficView" | "Observed_TrafficView" | "Query", _) => return measured(field),
         ("CertificateView", "validity") => vec!["valid", "not_yet", "over"],
         ("BudgetView", "until") => vec!["first_byte", "last_byte"],
-        ("Window", "window") => vec!["10s", "1m", "5m", "1h"],
-        ("Burn", "window") => vec!["5m", "30m", "1h", "6h", "3d"],
-        ("Span", "window") => vec!["24h", "7d", "30d"],
+        ("Window", "window") => LatencyWindow::ALL.map(LatencyWindow::label).into(),
+        ("Burn", "window") => ReplyWindow::ALL.map(ReplyWindow::label).into(),
+        ("Span", "window") => UPTIME_WINDOWS.into(),
         ("ResourceView", "resource") => vec!["cpu", "memory", "disk", "network"],
         ("EntryView", "kind") => vec![
             "state", "signal", "severity", "page", "delivery", "silence", "note", "assigned", "breach",

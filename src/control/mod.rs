@@ -76,7 +76,9 @@ pub use observer::Observer;
 pub use outbox::{OutboxAct, OutboxOrder, OutboxReply};
 pub use own::Own;
 pub use records::Records;
-pub use snapshot::{ActiveAlert, RecoveryView, Replied, ReplyWindow, Snapshot, UptimeWindows};
+pub use snapshot::{
+    ActiveAlert, RecoveryView, Replied, ReplyWindow, Snapshot, UPTIME_WINDOWS, UptimeWindows,
+};
 pub use start::{Running, start};
 pub use uptime::Uptime;
 

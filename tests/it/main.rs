@@ -130,8 +130,10 @@ mod page;
 mod passing;
 /// A process that stood still blames nobody for it.
 mod pauses;
-/// Streams on which nobody has anything to say stay.
+/// What the API answers as text, and of which part.
+mod plain;
 mod plans;
+/// Streams on which nobody has anything to say stay.
 mod quiet;
 /// Plans act on an incident step by step, and call people when nothing helps.
 mod rate_limit;
