@@ -15,8 +15,8 @@ use utoipa_axum::routes;
 use super::Admin;
 use super::{
     audit, breakers, calendar, config, dashboard, degradation, drills, error, health, idempotency, incidents,
-    infrastructure, outbox, page, performance, plain, recovery, reports, runbooks, silences, stream, strict,
-    tap, texts, traffic, upstreams, uptime,
+    infrastructure, log_level, outbox, page, performance, plain, readiness, recovery, reports, runbooks,
+    silences, stream, strict, tap, texts, traffic, upstreams, uptime,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -71,8 +71,19 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(calendar::days))
         .routes(routes!(uptime::slo))
         .routes(routes!(uptime::alerts))
+        .merge(about_the_process())
+}
+
+fn about_the_process() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::new()
         .routes(routes!(infrastructure::infrastructure))
         .routes(routes!(infrastructure::rules))
+        .routes(routes!(log_level::show, log_level::order))
+        .routes(routes!(log_level::release))
+        .routes(routes!(readiness::show))
+        .routes(routes!(readiness::hold))
+        .routes(routes!(readiness::release))
+        .routes(routes!(readiness::drain))
         .routes(routes!(config::show))
         .routes(routes!(config::reload))
         .routes(routes!(audit::audit))
@@ -162,6 +173,8 @@ fn make_router(admin: &Arc<Admin>) -> Router {
         .route("/-/healthy", get(health::healthz))
         .route("/-/ready", get(health::readyz))
         .route("/-/reload", post(config::reload))
+        .route("/-/unready", post(readiness::hold))
+        .route("/-/drain", post(readiness::drain))
         .route("/help", get(async move || ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], help)))
         .route("/", get(async move |admin, headers| front(admin, headers, index)))
         .merge(page::routes())
@@ -183,6 +196,8 @@ fn help(document: &utoipa::openapi::OpenApi) -> String {
         ("GET", "/livez", "Alive; also /healthz and /-/healthy."),
         ("GET", "/readyz", "May traffic come? Also /-/ready."),
         ("POST", "/-/reload", "As /api/v2/sre/config/reload."),
+        ("POST", "/-/unready", "As /api/v2/sre/readiness/hold."),
+        ("POST", "/-/drain", "As /api/v2/sre/drain."),
         ("GET", "/api/v2/sre/openapi.json", "All that follows, for machines."),
     ];
     let mut lines: Vec<String> =

@@ -34,6 +34,8 @@ const DELAY: &str = "^([1-9][0-9]{0,3}ms|[1-5]?[1-9]s)$";
 const SHARE: &str = "^([1-9]|[1-9][0-9]|100)%$";
 /// A duration of up to a month.
 const MONTH: &str = "^([1-9][0-9]{0,4}s|[1-9][0-9]{0,3}m|[1-9][0-9]{0,2}h|([1-9]|[12][0-9]|3[01])d)$";
+/// A level, of all or of one target.
+const FILTER: &str = "^([a-z_]{1,40}=)?(off|error|warn|info|debug|trace)$";
 /// A moment as RFC 3339 writes it.
 const MOMENT: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,3})?Z$";
 /// A day that every month has, so that a client's generator makes no 30 February.
@@ -56,7 +58,10 @@ pub(super) fn tapped(parameter: &str) -> Option<&'static str> {
 /// A regular expression that a text of an order fits, and that all texts fit which the route takes in this form.
 pub(super) fn pattern(schema: &str, field: &str) -> Option<&'static str> {
     match (schema, field) {
-        ("Order" | "LevelRequest" | "FailoverRequest", "ttl") => Some(WEEK),
+        ("Order" | "LevelRequest" | "FailoverRequest" | "LogLevelRequest" | "ReadinessRequest", "ttl") => {
+            Some(WEEK)
+        }
+        ("LogLevelRequest", "filter") => Some(FILTER),
         ("DrillRequest", "duration") => Some(HOUR),
         ("DrillRequest", "latency") => Some(DELAY),
         ("DrillRequest", "percent") => Some(SHARE),

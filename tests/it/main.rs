@@ -102,6 +102,8 @@ mod kubernetes;
 /// How much of the service is given up: by order, by open breakers, and back by itself.
 mod levels;
 mod live;
+/// What is logged, for a while.
+mod log_level;
 /// What is long goes from socket to socket.
 mod long_bodies;
 /// Requests that two readers could read differently never reach the backend in a changed meaning.
@@ -137,6 +139,8 @@ mod plans;
 mod quiet;
 /// Plans act on an incident step by step, and call people when nothing helps.
 mod rate_limit;
+/// Traffic is held off, and the process leaves, by order.
+mod readiness;
 mod recovery;
 /// A saved file is in force at once and loses nothing.
 mod reload;
