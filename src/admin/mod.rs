@@ -13,6 +13,7 @@ mod drill_schedule;
 mod drills;
 mod error;
 mod etag;
+mod feed;
 mod guard;
 mod health;
 mod health_view;

@@ -14,9 +14,9 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::{
-    audit, breakers, calendar, config, dashboard, degradation, drills, error, health, idempotency, incidents,
-    infrastructure, log_level, outbox, page, performance, plain, readiness, recovery, reports, runbooks,
-    silences, stream, strict, tap, texts, traffic, upstreams, uptime,
+    audit, breakers, calendar, config, dashboard, degradation, drills, error, feed, health, idempotency,
+    incidents, infrastructure, log_level, outbox, page, performance, plain, readiness, recovery, reports,
+    runbooks, silences, stream, strict, tap, texts, traffic, upstreams, uptime,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -92,6 +92,7 @@ fn about_the_process() -> OpenApiRouter<Arc<Admin>> {
 fn about_incidents() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::new()
         .routes(routes!(incidents::list))
+        .routes(routes!(feed::atom))
         .routes(routes!(incidents::show))
         .routes(routes!(incidents::ack))
         .routes(routes!(incidents::resolve))

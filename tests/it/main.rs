@@ -65,6 +65,8 @@ mod explained;
 mod failover;
 /// One client does not take the service from the others.
 mod fairness;
+/// Incidents as others read news.
+mod feed;
 /// Several sidecars on one PostgreSQL: one incident, one sender, whoever dies.
 mod fleet;
 mod generated;
