@@ -113,6 +113,11 @@ fn measured(field: &str) -> Option<Vec<&'static str>> {
     })
 }
 
+fn validity(schema: &str) -> Option<Vec<&'static str>> {
+    let unseen = (schema == "UpstreamCertificateView").then_some("not_observable");
+    Some(["valid", "not_yet", "over"].into_iter().chain(unseen).collect())
+}
+
 fn states(schema: &str) -> Option<Vec<&'static str>> {
     Some(match schema {
         "Query" | "IncidentView" | "Observed_IncidentView" | "DrillIncidentView" | "LiveIncident" => {
@@ -188,7 +193,7 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         (_, "raised_by") => vec!["order", "breaker"],
         (_, "kept_in") => vec!["store", "memory"],
         ("SeriesView" | "TrafficView" | "Observed_TrafficView" | "Query", _) => return measured(field),
-        ("CertificateView", "validity") => vec!["valid", "not_yet", "over"],
+        (_, "validity") => return validity(schema),
         ("BudgetView", "until") => vec!["first_byte", "last_byte"],
         ("Window", "window") => LatencyWindow::ALL.map(LatencyWindow::label).into(),
         ("Burn", "window") => ReplyWindow::ALL.map(ReplyWindow::label).into(),

@@ -132,7 +132,7 @@ function ruleList(state) {
   }))), note(`An incident ends once all is good for ${duration(state.clear_after_seconds)}. Rules are set in [incidents] of the config.`));
 }
 
-const VALID = { valid: 'good', not_yet: 'warn', over: 'bad' };
+const VALID = { valid: 'good', not_yet: 'warn', over: 'bad', not_observable: 'unknown' };
 /** Days left from which on a certificate is looked at twice. */
 const SOON = 21;
 
@@ -145,6 +145,10 @@ function listeners(state) {
     state.certificates.length === 0 ? note(state.listeners.some((one) => one.tls) ? 'Certificates are looked at every 10 s; none was read yet.' : 'No listener shows a certificate.')
       : table('Certificates that clients are shown', ['Listener', 'State', 'From', 'Until'], state.certificates.map((one) => ({
         key: one.listener, cells: [foreign(one.listener), lasts(one), when(one.valid_from), when(one.valid_until)],
+      }))),
+    state.upstream_certificates.length === 0 ? null
+      : table('Certificates that upstreams show', ['Server', 'Of', 'State', 'Until', 'Last shown'], state.upstream_certificates.map((one) => ({
+        key: `${one.upstream}-${one.host}`, cells: [foreign(one.host), foreign(one.upstream), lasts(one), one.valid_until ? when(one.valid_until) : NOT_OBSERVED, one.seen_at ? when(one.seen_at) : NOT_OBSERVED],
       }))));
 }
 
