@@ -146,7 +146,12 @@ const NOTES: &[CommandNotes] = &[
     #[cfg(feature = "top")]
     notes(
         "top",
-        &["strop top", "strop top --every 5s --admin 127.0.0.1:9901", "strop top --actor ann"],
+        &[
+            "strop top",
+            "strop top --every 5s --admin 127.0.0.1:9901",
+            "strop top --actor ann",
+            "strop top --json --times 2",
+        ],
         "0 left, or printed; 2 the sidecar could not be asked, or the terminal not be used",
     ),
     notes(
