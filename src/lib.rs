@@ -32,7 +32,9 @@
 //! | what is said of a request that nobody has sent | [`proxy::explain`]; the facts: `proxy::explained` |
 //! | a command, its examples and exit codes | [`cli`], `cli::examples` |
 //! | a metric | the number where it comes about, in [`telemetry`]; its family in `telemetry::metrics`, those of upstreams in `telemetry::dependencies` |
-//! | an admin endpoint | `admin::router`, its handler beside its neighbours in [`admin`], closed sets in `admin::words` |
+//! | what is logged, and by whose word | [`telemetry::logging`]; ordered through `control::log_filter` |
+//! | whether traffic may come, and how the process leaves | [`runtime::readiness`], [`runtime::drain`], [`app`]; ordered through `control::readiness` |
+//! | an admin endpoint | `admin::router`, its handler beside its neighbours in [`admin`], closed sets in `admin::words`; its text form is `admin::plain`'s |
 //! | what a browser is shown | `admin::page`, its files in `assets/`; a terminal: `cli::live`. Both read the API and decide nothing |
 //! | an order that somebody gives | the same, and `admin::texts` for its longest texts; of an incident: `Command` in [`reliability::engine`] |
 //! | what the client sees on failure | [`proxy::reply`]; where a route has a fallback, [`degrade::canned`]; kept answers, [`degrade::stale`] |

@@ -87,7 +87,7 @@ pub(super) fn of_the_whole(admin: &Admin) -> Health {
         store: store
             .filter(|state| *state != store::DatabaseState::Ok)
             .map(|state| state.as_str().to_owned()),
-        not_ready: admin.readiness.reasons().into_iter().map(str::to_owned).collect(),
+        not_ready: admin.readiness.reasons(clock::instant()).into_iter().map(str::to_owned).collect(),
     };
     facts.health()
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::words;
 
 /// Orders that mean nothing without a body, with the fields that they cannot do without.
-const REQUIRED: [(&str, &[&str]); 13] = [
+const REQUIRED: [(&str, &[&str]); 14] = [
     ("RateOrder", &["severity", "reason"]),
     ("NoteOrder", &["text"]),
     ("AssignOrder", &["to"]),
@@ -20,6 +20,7 @@ const REQUIRED: [(&str, &[&str]); 13] = [
     ("RunbookDoneOrder", &["incident_id", "step"]),
     ("LevelRequest", &["level"]),
     ("FailoverRequest", &["group"]),
+    ("LogLevelRequest", &["filter", "ttl"]),
     ("DrillRequest", &["upstream", "fault", "percent", "duration"]),
     // Nothing is required; it stands here so that the list names all orders with a check of their own.
     ("TestOrder", &[]),
@@ -105,6 +106,7 @@ fn parameters(operation: &mut Map<String, Value>) {
             "cursor" if of.ends_with("audit") => schema["pattern"] = words::ROW.into(),
             "cursor" => schema["pattern"] = words::CURSOR.into(),
             "format" => schema["enum"] = words::forms(&of).into(),
+            "window" => schema["enum"] = words::windows(&of).into(),
             name if of.ends_with("tap") && words::tapped(name).is_some() => {
                 schema["pattern"] = words::tapped(name).into();
             }

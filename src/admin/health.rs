@@ -10,6 +10,7 @@ use axum::response::IntoResponse;
 use super::Admin;
 use super::health_view::HealthView;
 use super::observed::{Observed, Provenance};
+use crate::runtime::clock;
 
 /// Alive: whoever answers is.
 pub(super) async fn healthz() -> &'static str {
@@ -18,7 +19,7 @@ pub(super) async fn healthz() -> &'static str {
 
 /// Ready for traffic. A dependency that is down never makes the pod unready.
 pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
-    let reasons = admin.readiness.reasons();
+    let reasons = admin.readiness.reasons(clock::instant());
     if reasons.is_empty() {
         (StatusCode::OK, "ok\n".to_owned())
     } else {

@@ -235,7 +235,7 @@ impl HealthView {
 
 impl Sidecar {
     fn of(admin: &Admin) -> Self {
-        let reasons = admin.readiness.reasons();
+        let reasons = admin.readiness.reasons(clock::instant());
         let memory = &admin.telemetry.memory;
         let upstreams = dependencies::sorted(admin);
         let mut roots = upstreams.iter().filter_map(|one| one.tls.as_ref().map(|tls| tls.roots.label()));

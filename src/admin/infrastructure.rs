@@ -1,5 +1,6 @@
 //! What this process is made of, for people who look: listeners, certificates, the rules in force.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -7,12 +8,16 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Admin;
 use super::contract::moment::when;
 use super::observed::{Observed, Provenance};
+use super::{Admin, dependencies};
+use crate::config::Host;
 use crate::control::ActiveAlert;
+use crate::net::shown::ShownCertificate;
 use crate::reliability::rule::Rule;
+use crate::store::rows::millis;
 use crate::units::At;
+use crate::upstream::Upstream;
 
 /// One listener of this process.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,26 +47,83 @@ pub(super) struct CertificateView {
     validity: &'static str,
 }
 
+/// The certificate that a server of an upstream shows to this process.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct UpstreamCertificateView {
+    upstream: String,
+    /// The name that it is verified for.
+    host: String,
+    /// When it becomes valid; null: not observable before a handshake.
+    valid_from: Option<String>,
+    /// When it runs out; null: not observable before a handshake.
+    valid_until: Option<String>,
+    /// Whole days until then; 0: it runs out within a day, or has. null: not observable before a handshake.
+    days_left: Option<u64>,
+    /// valid, not_yet, over or not_observable.
+    validity: &'static str,
+    /// When it was last shown, RFC 3339; null: there was no handshake yet, or it is the client's own in a tunnel.
+    seen_at: Option<String>,
+}
+
 /// Listeners and certificates.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Infrastructure {
     listeners: Vec<ListenerView>,
-    /// Those of listeners that speak TLS, looked at every ten seconds; empty for so long after the start. What servers show to this process is
-    /// held to `tls_roots` at each connection and not listed.
+    /// Those of listeners that speak TLS, looked at every ten seconds; empty for so long after the start. One that is about to run out is an incident.
     certificates: Vec<CertificateView>,
+    /// Those of upstreams that are reached by TLS, each as of the last handshake that was well. Their owners renew them: none is an incident.
+    upstream_certificates: Vec<UpstreamCertificateView>,
 }
 
-fn certificate(listener: String, (from, until): (At, At), now: At) -> CertificateView {
+/// The word for it, and whole days until it runs out.
+fn lasts((from, until): (At, At), now: At) -> (&'static str, u64) {
     let validity = match () {
         () if now < from => "not_yet",
         () if now >= until => "over",
         () => "valid",
     };
-    let days_left = until.since(now).as_secs() / 86_400;
+    (validity, until.since(now).as_secs() / 86_400)
+}
+
+/// What a server's certificate is verified for.
+fn verified(host: &Host) -> String {
+    match host {
+        Host::Name(name) => name.text.clone(),
+        Host::Address(ip) => ip.to_string(),
+    }
+}
+
+/// The certificates of an upstream's servers; of one that was not reached yet nothing is known but that it is called.
+fn of_upstream(upstream: &Upstream, now: At) -> Vec<UpstreamCertificateView> {
+    let (Some(config), Some(tls)) = (&upstream.config.tls, &upstream.tls) else { return Vec::new() };
+    let mut all: BTreeMap<String, Option<ShownCertificate>> = match &config.server_name {
+        Some(name) => [(name.clone(), None)].into(),
+        None => upstream.config.all_endpoints().map(|one| (verified(&one.host), None)).collect(),
+    };
+    all.extend(tls.shown().all().into_iter().map(|one| (one.name.clone(), Some(one))));
+    let at = |wall| At(millis(wall));
+    let view = |(host, shown): (String, Option<ShownCertificate>)| {
+        let valid = shown.as_ref().and_then(|one| one.valid).map(|(from, until)| (at(from), at(until)));
+        let (validity, days_left) = valid.map(|valid| lasts(valid, now)).unzip();
+        UpstreamCertificateView {
+            upstream: upstream.config.name.as_str().to_owned(),
+            host,
+            valid_from: valid.map(|(from, _)| when(from)),
+            valid_until: valid.map(|(_, until)| when(until)),
+            days_left,
+            validity: validity.unwrap_or("not_observable"),
+            seen_at: shown.map(|one| when(at(one.seen))),
+        }
+    };
+    all.into_iter().map(view).collect()
+}
+
+fn certificate(listener: String, (from, until): (At, At), now: At) -> CertificateView {
+    let (validity, days_left) = lasts((from, until), now);
     CertificateView { listener, valid_from: when(from), valid_until: when(until), days_left, validity }
 }
 
-/// Where this process listens, and how long the certificates last that it shows.
+/// Where this process listens, and how long the certificates last that it shows and is shown.
 #[utoipa::path(get, path = "/infrastructure", responses((status = 200, body = Observed<Infrastructure>)))]
 pub(super) async fn infrastructure(State(admin): State<Arc<Admin>>) -> Json<Observed<Infrastructure>> {
     let (counts, certificates) = (admin.telemetry.listener_counts(), admin.own.certificates());
@@ -73,8 +135,10 @@ pub(super) async fn infrastructure(State(admin): State<Arc<Admin>>) -> Json<Obse
     };
     let (listeners, now) = (admin.listeners.iter().map(listener).collect(), admin.control.now());
     let one = |(listener, valid)| certificate(listener, valid, now);
-    let view =
-        Infrastructure { listeners, certificates: certificates.clone().into_iter().map(one).collect() };
+    let upstream_certificates =
+        dependencies::sorted(&admin).iter().flat_map(|upstream| of_upstream(upstream, now)).collect();
+    let certificates = certificates.clone().into_iter().map(one).collect();
+    let view = Infrastructure { listeners, certificates, upstream_certificates };
     Provenance::now().answer(&admin, view)
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::{Admin, texts};
@@ -138,6 +140,16 @@ pub(super) fn ttl(text: &str, example: &str) -> Result<Duration, ApiError> {
 /// What is wrong with a body.
 pub(super) fn bad(problem: String) -> ApiError {
     ApiError::BadBody { problem }
+}
+
+/// An order that says nothing but who and why.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ActorOrder {
+    /// Who; "admin-api" without it.
+    pub(super) actor: Option<String>,
+    /// Why; shown in the audit log.
+    pub(super) reason: Option<String>,
 }
 
 /// Gives an order, as `give` does it; what became of it, and its id in the audit list.

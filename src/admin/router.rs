@@ -14,9 +14,9 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::{
-    audit, breakers, calendar, config, dashboard, degradation, drills, error, health, idempotency, incidents,
-    infrastructure, outbox, page, performance, recovery, reports, runbooks, silences, stream, strict, tap,
-    texts, traffic, upstreams, uptime,
+    audit, breakers, calendar, config, dashboard, degradation, drills, error, feed, health, idempotency,
+    incidents, infrastructure, log_level, outbox, page, performance, plain, readiness, recovery, reports,
+    runbooks, silences, stream, strict, tap, texts, traffic, upstreams, uptime,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -71,8 +71,19 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(calendar::days))
         .routes(routes!(uptime::slo))
         .routes(routes!(uptime::alerts))
+        .merge(about_the_process())
+}
+
+fn about_the_process() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::new()
         .routes(routes!(infrastructure::infrastructure))
         .routes(routes!(infrastructure::rules))
+        .routes(routes!(log_level::show, log_level::order))
+        .routes(routes!(log_level::release))
+        .routes(routes!(readiness::show))
+        .routes(routes!(readiness::hold))
+        .routes(routes!(readiness::release))
+        .routes(routes!(readiness::drain))
         .routes(routes!(config::show))
         .routes(routes!(config::reload))
         .routes(routes!(audit::audit))
@@ -81,6 +92,7 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
 fn about_incidents() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::new()
         .routes(routes!(incidents::list))
+        .routes(routes!(feed::atom))
         .routes(routes!(incidents::show))
         .routes(routes!(incidents::ack))
         .routes(routes!(incidents::resolve))
@@ -108,6 +120,7 @@ pub(super) fn openapi() -> utoipa::openapi::OpenApi {
         OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v2/sre", sre()).split_for_parts();
     document.openapi = utoipa::openapi::OpenApiVersion::Version31;
     name_operations(&mut document);
+    plain::describe(&mut document);
     texts::describe(&mut document);
     document
 }
@@ -142,6 +155,8 @@ fn make_router(admin: &Arc<Admin>) -> Router {
     let keys = Arc::new(idempotency::Keys::default());
     let sre = sre.layer(axum::middleware::from_fn_with_state(keys, idempotency::once));
     let document = openapi();
+    let plain = Arc::new(plain::PlainPaths::of(&document));
+    let sre = sre.layer(axum::middleware::from_fn_with_state(plain, plain::in_form));
     let parameters = Arc::new(strict::KnownParameters::of(&document));
     let sre = sre.layer(axum::middleware::from_fn_with_state(parameters, strict::only_known));
     let (help, index) = (Bytes::from(help(&document)), Bytes::from(index(&document).to_string()));
@@ -159,6 +174,8 @@ fn make_router(admin: &Arc<Admin>) -> Router {
         .route("/-/healthy", get(health::healthz))
         .route("/-/ready", get(health::readyz))
         .route("/-/reload", post(config::reload))
+        .route("/-/unready", post(readiness::hold))
+        .route("/-/drain", post(readiness::drain))
         .route("/help", get(async move || ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], help)))
         .route("/", get(async move |admin, headers| front(admin, headers, index)))
         .merge(page::routes())
@@ -180,6 +197,8 @@ fn help(document: &utoipa::openapi::OpenApi) -> String {
         ("GET", "/livez", "Alive; also /healthz and /-/healthy."),
         ("GET", "/readyz", "May traffic come? Also /-/ready."),
         ("POST", "/-/reload", "As /api/v2/sre/config/reload."),
+        ("POST", "/-/unready", "As /api/v2/sre/readiness/hold."),
+        ("POST", "/-/drain", "As /api/v2/sre/drain."),
         ("GET", "/api/v2/sre/openapi.json", "All that follows, for machines."),
     ];
     let mut lines: Vec<String> =

@@ -5,14 +5,12 @@
 //! probes and scrapers have slots of their own.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt as _, Limited};
@@ -24,6 +22,7 @@ use tower::ServiceExt as _;
 
 use super::Admin;
 use super::error::{self, later, problem, uniform};
+use super::held_body::holding;
 use super::router::router;
 use super::{guard, texts};
 use crate::net::acceptor::{Accepted, Acceptor, Uses};
@@ -96,32 +95,6 @@ impl Drop for Whole {
     }
 }
 
-/// The body of an answer, and what is held until it is over.
-struct GuardedBody<T> {
-    body: Body,
-    _held: T,
-}
-
-impl<T: Unpin> http_body::Body for GuardedBody<T> {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// Answers the requests of one port.
 struct PortService {
     admin: Arc<Admin>,
@@ -185,7 +158,7 @@ impl PortService {
         let answer = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         // A stream may last for hours: its place is taken, a slot is not.
         drop(slot);
-        uniform(answer, &path).map(|body| Body::new(GuardedBody { body, _held: whole }))
+        holding(uniform(answer, &path), whole)
     }
 
     async fn connection(self: Arc<Self>, tcp: TcpStream, place: Arc<AdminConnection>) {

@@ -7,7 +7,7 @@ use super::open_streams::OpenStreams;
 use crate::config::reload::Reloader;
 use crate::control::{AuditRecord, Handle, Own};
 use crate::runtime::clock::Moment;
-use crate::runtime::drain::Drain;
+use crate::runtime::drain::{AskLeave, Drain};
 use crate::runtime::readiness::Readiness;
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::Event;
@@ -37,6 +37,8 @@ pub struct Admin {
     /// What the process knows of itself.
     pub(super) own: Own,
     pub(super) drain: Drain,
+    /// By which an order makes the process leave.
+    pub(super) leave: AskLeave,
     pub(super) streams: OpenStreams,
     pub(super) remembered: Remembered,
     /// Whose turn it is to read the history of the traffic.
@@ -52,13 +54,12 @@ impl Admin {
         telemetry: Arc<Telemetry>,
         reloader: Arc<Reloader>,
         control: Handle,
-        readiness: Readiness,
         (listeners, own): (Vec<(String, std::net::SocketAddr)>, Own),
-        drain: Drain,
+        (drain, leave): (Drain, AskLeave),
     ) -> Arc<Self> {
         let admin = listeners.iter().find(|(name, _)| name == "admin").map(|(_, address)| *address);
         let listen = admin.unwrap_or_else(|| ([0; 4], 0).into());
-        let started = telemetry.started();
+        let (started, readiness) = (telemetry.started(), telemetry.readiness.clone());
         Arc::new(Self {
             registry,
             telemetry,
@@ -70,6 +71,7 @@ impl Admin {
             own,
             started,
             drain,
+            leave,
             streams: OpenStreams::default(),
             remembered: Remembered::default(),
             histories: Arc::new(tokio::sync::Semaphore::new(1)),

@@ -55,7 +55,7 @@ impl KnownParameters {
 }
 
 /// The path without the prefix that it was asked by.
-fn below(path: &str) -> &str {
+pub(super) fn below(path: &str) -> &str {
     path.strip_prefix("/api/v2/sre").or_else(|| path.strip_prefix("/sre")).unwrap_or(path)
 }
 

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
 use super::contract::incidents::Alerts;
+use super::error::ApiError;
 use super::observed::{Observed, Provenance};
-use crate::control::{Replied, Snapshot, UptimeWindows};
+use super::request::{self, Parameters};
+use crate::control::{Replied, ReplyWindow, Snapshot, UPTIME_WINDOWS, UptimeWindows};
 use crate::reliability::ledger::Report;
 
 /// What a range of time was.
@@ -52,6 +54,31 @@ pub(super) struct UptimeView {
     subjects: Vec<Subject>,
 }
 
+/// Over which window.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct WindowQuery {
+    /// Only this window, by its name in `windows`. All of them without it.
+    window: Option<String>,
+}
+
+impl WindowQuery {
+    /// Is it known?
+    fn check(&self, known: &[&str]) -> Result<(), ApiError> {
+        request::word("window", self.window.as_deref(), known)
+    }
+
+    /// The longest of those that are asked for; `known`: the shortest first.
+    fn longest<const N: usize>(&self, known: [&'static str; N]) -> &'static str {
+        known.into_iter().rfind(|window| self.wants(window)).unwrap_or_default()
+    }
+
+    fn wants(&self, window: &str) -> bool {
+        self.window.as_deref().is_none_or(|wanted| wanted == window)
+    }
+}
+
 fn span((window, report): (&'static str, &Report)) -> Span {
     Span {
         window,
@@ -78,19 +105,29 @@ pub(super) fn promised(admin: &Admin) -> f64 {
 }
 
 /// Uptime by the second, with how much of the time was observed at all.
-#[utoipa::path(get, path = "/uptime", responses((status = 200, body = Observed<UptimeView>)))]
-pub(super) async fn uptime(State(admin): State<Arc<Admin>>) -> Json<Observed<UptimeView>> {
+#[utoipa::path(get, path = "/uptime", params(WindowQuery),
+    responses((status = 200, body = Observed<UptimeView>), (status = 400)))]
+pub(super) async fn uptime(
+    State(admin): State<Arc<Admin>>,
+    Parameters(wanted): Parameters<WindowQuery>,
+) -> Result<Json<Observed<UptimeView>>, ApiError> {
+    wanted.check(&UPTIME_WINDOWS)?;
     let snapshot = admin.control.snapshot();
     let mut subjects: Vec<Subject> = snapshot
         .uptime
         .iter()
-        .map(|(name, windows)| Subject { name: name.to_string(), windows: spans(windows) })
+        .map(|(name, windows)| {
+            let windows = spans(windows).into_iter().filter(|span| wanted.wants(span.window));
+            Subject { name: name.to_string(), windows: windows.collect() }
+        })
         .collect();
     subjects.sort_by_key(|subject| subject.name != crate::control::SERVICE);
-    let coverage =
-        snapshot.uptime.get(crate::control::SERVICE).map_or(0.0, |windows| windows.month.coverage());
+    let service = snapshot.uptime.get(crate::control::SERVICE).map(|windows| windows.named());
+    let longest = wanted.longest(UPTIME_WINDOWS);
+    let covered = service.into_iter().flatten().find(|(window, _)| *window == longest);
+    let coverage = covered.map_or(0.0, |(_, report)| report.coverage());
     let view = UptimeView { target: promised(&admin), subjects };
-    Provenance::looked(&admin, &snapshot).over("30d", Some(coverage)).answer(&admin, view)
+    Ok(Provenance::looked(&admin, &snapshot).over(longest, Some(coverage)).answer(&admin, view))
 }
 
 /// Replies of one window.
@@ -140,12 +177,21 @@ impl SloView {
 }
 
 /// Error budget and burn rates of the replies that clients got.
-#[utoipa::path(get, path = "/slo", responses((status = 200, body = Observed<SloView>)))]
-pub(super) async fn slo(State(admin): State<Arc<Admin>>) -> Json<Observed<SloView>> {
+#[utoipa::path(get, path = "/slo", params(WindowQuery),
+    responses((status = 200, body = Observed<SloView>), (status = 400)))]
+pub(super) async fn slo(
+    State(admin): State<Arc<Admin>>,
+    Parameters(wanted): Parameters<WindowQuery>,
+) -> Result<Json<Observed<SloView>>, ApiError> {
+    let known = ReplyWindow::ALL.map(ReplyWindow::label);
+    wanted.check(&known)?;
     let snapshot = admin.control.snapshot();
-    let coverage = snapshot.replies.last().map_or(0.0, |longest| longest.coverage);
-    let view = SloView::of(&admin, &snapshot);
-    Provenance::looked(&admin, &snapshot).over("3d", Some(coverage)).answer(&admin, view)
+    let mut view = SloView::of(&admin, &snapshot);
+    view.windows.retain(|burn| wanted.wants(burn.window));
+    // Before the first look nothing of it is known.
+    let coverage = view.windows.last().map_or(0.0, |longest| longest.coverage);
+    let longest = wanted.longest(known);
+    Ok(Provenance::looked(&admin, &snapshot).over(longest, Some(coverage)).answer(&admin, view))
 }
 
 /// The alerts that are pending or firing.

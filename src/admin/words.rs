@@ -1,6 +1,7 @@
 //! The words of the closed sets of the API, by schema and field, for the contract.
 
-use super::{drills, reports, traffic};
+use super::{drills, plain, reports, traffic};
+use crate::control::{ReplyWindow, UPTIME_WINDOWS};
 use crate::reliability::breaker::{BreakerState, Mode};
 use crate::reliability::drill::{DrillEnd, DrillPhase, Fault};
 use crate::reliability::failover::{Group, SwitchReason};
@@ -14,6 +15,7 @@ use crate::reliability::runbook::{CheckKind, CheckSign};
 use crate::reliability::verdict::BadReason;
 use crate::store;
 use crate::telemetry::labels::ExchangeOutcome;
+use crate::telemetry::latency::LatencyWindow;
 
 /// `next` of a page of what is at hand, or of what is on disk.
 pub(super) const CURSOR: &str = "^([0-9]{1,15}\\.)?inc_[0-9a-hjkmnp-tv-z]{20}$";
@@ -32,6 +34,8 @@ const DELAY: &str = "^([1-9][0-9]{0,3}ms|[1-5]?[1-9]s)$";
 const SHARE: &str = "^([1-9]|[1-9][0-9]|100)%$";
 /// A duration of up to a month.
 const MONTH: &str = "^([1-9][0-9]{0,4}s|[1-9][0-9]{0,3}m|[1-9][0-9]{0,2}h|([1-9]|[12][0-9]|3[01])d)$";
+/// A level, of all or of one target.
+const FILTER: &str = "^([a-z_]{1,40}=)?(off|error|warn|info|debug|trace)$";
 /// A moment as RFC 3339 writes it.
 const MOMENT: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,3})?Z$";
 /// A day that every month has, so that a client's generator makes no 30 February.
@@ -54,13 +58,18 @@ pub(super) fn tapped(parameter: &str) -> Option<&'static str> {
 /// A regular expression that a text of an order fits, and that all texts fit which the route takes in this form.
 pub(super) fn pattern(schema: &str, field: &str) -> Option<&'static str> {
     match (schema, field) {
-        ("Order" | "LevelRequest" | "FailoverRequest", "ttl") => Some(WEEK),
+        ("Order" | "LevelRequest" | "FailoverRequest" | "LogLevelRequest" | "ReadinessRequest", "ttl") => {
+            Some(WEEK)
+        }
+        ("LogLevelRequest", "filter") => Some(FILTER),
         ("DrillRequest", "duration") => Some(HOUR),
         ("DrillRequest", "latency") => Some(DELAY),
         ("DrillRequest", "percent") => Some(SHARE),
         ("SilenceOrder", "for") => Some(MONTH),
         ("SilenceOrder", "from" | "until") => Some(MOMENT),
         ("ActionOrder", "due") => Some(DAY),
+        // Something that can be read.
+        ("TestOrder", "title") => Some("\\S"),
         _ => None,
     }
 }
@@ -104,6 +113,11 @@ fn measured(field: &str) -> Option<Vec<&'static str>> {
     })
 }
 
+fn validity(schema: &str) -> Option<Vec<&'static str>> {
+    let unseen = (schema == "UpstreamCertificateView").then_some("not_observable");
+    Some(["valid", "not_yet", "over"].into_iter().chain(unseen).collect())
+}
+
 fn states(schema: &str) -> Option<Vec<&'static str>> {
     Some(match schema {
         "Query" | "IncidentView" | "Observed_IncidentView" | "DrillIncidentView" | "LiveIncident" => {
@@ -125,9 +139,20 @@ pub(super) fn forms(operation: &str) -> Vec<&'static str> {
     let forms = match operation.rsplit('_').next() {
         Some("sla") => &reports::SLA_FORMS[..],
         Some("review") => &reports::REVIEW_FORMS,
-        _ => &drills::FORMS,
+        _ if operation == "get_drills_id" => &drills::FORMS,
+        _ => return plain::FORMS.into(),
     };
     forms.iter().map(|(name, _)| *name).collect()
+}
+
+/// The windows that one may ask that operation for.
+pub(super) fn windows(operation: &str) -> Vec<&'static str> {
+    match operation.rsplit('_').next() {
+        Some("performance") => LatencyWindow::ALL.map(LatencyWindow::label).into(),
+        Some("uptime") => UPTIME_WINDOWS.into(),
+        Some("slo") => ReplyWindow::ALL.map(ReplyWindow::label).into(),
+        _ => traffic::WINDOWS.map(|(name, _)| name).into(),
+    }
 }
 
 /// The words of that field of that schema; `Query`: of that parameter of any route. `None`: it is an open set.
@@ -168,11 +193,11 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         (_, "raised_by") => vec!["order", "breaker"],
         (_, "kept_in") => vec!["store", "memory"],
         ("SeriesView" | "TrafficView" | "Observed_TrafficView" | "Query", _) => return measured(field),
-        ("CertificateView", "validity") => vec!["valid", "not_yet", "over"],
+        (_, "validity") => return validity(schema),
         ("BudgetView", "until") => vec!["first_byte", "last_byte"],
-        ("Window", "window") => vec!["10s", "1m", "5m", "1h"],
-        ("Burn", "window") => vec!["5m", "30m", "1h", "6h", "3d"],
-        ("Span", "window") => vec!["24h", "7d", "30d"],
+        ("Window", "window") => LatencyWindow::ALL.map(LatencyWindow::label).into(),
+        ("Burn", "window") => ReplyWindow::ALL.map(ReplyWindow::label).into(),
+        ("Span", "window") => UPTIME_WINDOWS.into(),
         ("ResourceView", "resource") => vec!["cpu", "memory", "disk", "network"],
         ("EntryView", "kind") => vec![
             "state", "signal", "severity", "page", "delivery", "silence", "note", "assigned", "breach",

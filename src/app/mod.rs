@@ -26,8 +26,7 @@ use crate::config::reload::{ReloadCause, ReloadOutcome, Reloader};
 use crate::control::{self, Canary, Handle, Own};
 use crate::degrade::outbox::Outbox;
 use crate::notify::{Channels, Sender};
-use crate::runtime::drain::{self, Drain, Stop};
-use crate::runtime::readiness::Readiness;
+use crate::runtime::drain::{self, Drain, LeaveAsked, Stop};
 use crate::runtime::tasks::Tasks;
 use crate::runtime::workers::Workers;
 use crate::runtime::{clock, signals, timer};
@@ -51,7 +50,7 @@ pub struct Start {
     pub path: Option<PathBuf>,
     /// The variables `STROP__…` of the environment, which override keys of the file.
     pub env: Vec<(String, String)>,
-    /// Changes the log filter on reload.
+    /// What is logged: by the config, or by an order.
     pub filter: Option<Filter>,
     /// SIGHUPs since before the config was read.
     pub hangups: std::io::Result<signals::Signal>,
@@ -65,7 +64,7 @@ pub struct App {
     telemetry: Arc<Telemetry>,
     reloader: Arc<Reloader>,
     store: Option<Store>,
-    readiness: Readiness,
+    asked: LeaveAsked,
     tasks: Tasks,
     workers: Workers,
     stop: Stop,
@@ -94,6 +93,7 @@ impl App {
         let workers = config.process.workers;
         let access = AccessLog::start(&config.access_log).context("access log")?;
         let telemetry = Telemetry::new(workers, access, clock::now());
+        start.filter.into_iter().for_each(|filter| telemetry.log_by(filter));
         let memory = control::MemoryWatch::begin(&config, &telemetry);
         let (admin_listener, admin_address) = bound::bind_one(config.admin.listen, "admin.listen")?;
         let probes = config.admin.probes.map(|probes| bound::bind_one(probes, "admin.probes")).transpose()?;
@@ -102,7 +102,7 @@ impl App {
         let (registry, fresh) = Registry::new(Arc::new(running), Arc::clone(&telemetry), workers);
         let bound = bound::bind_all(&config, &telemetry)?;
         let (stop, drain) = drain::channel();
-        let (readiness, tasks) = (Readiness::default(), Tasks::default());
+        let ((leave, asked), tasks) = (drain::leaving(), Tasks::default());
         let outbox = outbox(&config, &telemetry)?;
         let mut engine =
             control::start(&config, &registry, &telemetry, &tasks, &drain).await.context("store")?;
@@ -115,8 +115,7 @@ impl App {
         addresses.extend(probes_address.map(|address| ("probes".to_owned(), address)));
         let shown = (bound::servers(&bound), own);
         warn_of(&config);
-        let reloader =
-            reloader(start.path, start.env, &config, &telemetry, watcher, start.filter, admin_address);
+        let reloader = reloader(start.path, start.env, &config, &telemetry, watcher, admin_address);
         addresses.extend(inbound::begin(&config, &engine.handle, &reloader, &telemetry, &tasks, &drain)?);
         let workers = work::spawn(bound, &registry, &telemetry, &engine.handle.kept(), &drain)?;
         let admin = Admin::new(
@@ -124,9 +123,8 @@ impl App {
             Arc::clone(&telemetry),
             Arc::clone(&reloader),
             engine.handle,
-            readiness.clone(),
             (addresses.clone(), engine.own.clone()),
-            drain.listening(),
+            (drain.listening(), leave),
         );
         tasks.spawn("memory", memory.run(Arc::clone(&registry)));
         tasks.spawn("admin", crate::admin::serve(admin, admin_listener, probes, drain.clone()));
@@ -136,7 +134,7 @@ impl App {
             Event::Listening { listener: name, address: &address.to_string() }.tell();
         }
         let store = engine.store;
-        Ok(Self { addresses, config, telemetry, reloader, store, readiness, tasks, workers, stop })
+        Ok(Self { addresses, config, telemetry, reloader, store, asked, tasks, workers, stop })
     }
 
     /// Watches the config file.
@@ -146,13 +144,14 @@ impl App {
         }
     }
 
-    /// Until `stop` says so, or a task ends that should not.
+    /// Until `stop` or an order says so, or a task ends that should not.
     pub async fn until_stopped(
         &mut self,
         stop: impl Future<Output = std::io::Result<&'static str>>,
     ) -> anyhow::Result<String> {
         Ok(tokio::select! {
             signal = stop => signal?.to_owned(),
+            why = self.asked.asked() => why,
             task = self.tasks.first_to_end() => {
                 Event::TaskEndedEarly { task }.tell();
                 format!("task {task} ended")
@@ -162,10 +161,17 @@ impl App {
 
     /// Leaves in order, within `process.drain_for`. False: something was still open then.
     pub async fn leave(mut self, why: &str) -> bool {
-        self.readiness.withdraw("draining");
+        self.telemetry.readiness.drain();
         Event::Draining { why }.tell();
         let limit = self.reloader.status().config.process.drain_for;
-        let again = signals::again();
+        let ordered = self.asked.is_asked();
+        let again = async {
+            if ordered {
+                // Whoever has ordered it may end the process as it is always ended: that is the same wish.
+                let _ = signals::stop().await;
+            }
+            signals::again().await
+        };
         let drained = async {
             tokio::time::sleep(self.config.process.lame_duck).await;
             self.stop.request();
@@ -264,7 +270,6 @@ fn reloader(
     config: &Arc<Config>,
     telemetry: &Arc<Telemetry>,
     watcher: Watcher,
-    filter: Option<Filter>,
     admin: SocketAddr,
 ) -> Arc<Reloader> {
     let (read_from, records, own) = (path.clone(), watcher.handle.records().clone(), watcher.own.clone());
@@ -283,8 +288,8 @@ fn reloader(
         if cause != ReloadCause::Canary {
             canary.applied(&new, diff);
         }
-        if let Some(filter) = &filter
-            && let Err(error) = filter.set(&new.process.log)
+        if let Some(filter) = applying.log_filter()
+            && let Err(error) = filter.configure(&new.process.log)
         {
             Event::ConfigWarning { problem: &error }.tell();
         }

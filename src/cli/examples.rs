@@ -146,7 +146,12 @@ const NOTES: &[CommandNotes] = &[
     #[cfg(feature = "top")]
     notes(
         "top",
-        &["strop top", "strop top --every 5s --admin 127.0.0.1:9901", "strop top --actor ann"],
+        &[
+            "strop top",
+            "strop top --every 5s --admin 127.0.0.1:9901",
+            "strop top --actor ann",
+            "strop top --json --times 2",
+        ],
         "0 left, or printed; 2 the sidecar could not be asked, or the terminal not be used",
     ),
     notes(
@@ -235,6 +240,17 @@ const NOTES: &[CommandNotes] = &[
         &["strop exec -- env", "strop exec --config strop.toml --no-proxy .cluster.local -- env"],
         "that of the application; 2 the config cannot run; 126 the application cannot be started; 127 there is none",
     ),
+    notes("log-level show", &["strop log-level show"], LOOK),
+    notes("log-level set", &["strop log-level set debug --ttl 10m --reason 'who is it?'"], ORDER),
+    notes("log-level release", &["strop log-level release"], ORDER),
+    notes(
+        "readiness show",
+        &["strop readiness show"],
+        "0 traffic may come; 1 it may not; 2 nobody could be asked",
+    ),
+    notes("readiness hold", &["strop readiness hold --ttl 10m --reason 'a look at its memory'"], ORDER),
+    notes("readiness release", &["strop readiness release"], ORDER),
+    notes("drain", &["strop drain --reason 'the machine is shut down'"], ORDER),
     notes(
         "reload",
         &["strop reload"],

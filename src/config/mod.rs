@@ -62,7 +62,7 @@ pub use kubernetes::KubernetesConfig;
 pub use latency::{Latency, Measured, Until};
 pub use limits::ClientLimits;
 pub use outbox::OutboxConfig;
-pub use process::ProcessConfig;
+pub use process::{ProcessConfig, log_filter};
 pub use recovery::RecoveryConfig;
 pub use routes::{DEFAULT_ROUTE, Route, RoutePath, egress_route, other_route, sre_api};
 pub use runbooks::{RunbooksConfig, runbook};

@@ -92,9 +92,8 @@ impl ProcessFile {
     }
 
     pub(super) fn check(&self, mut at: Part<'_, '_>) -> ProcessConfig {
-        if let Err(error) = tracing_directives(&self.log) {
-            let told = "is not a log filter";
-            at.add("log", format!("{:?} {told} ({error}); write \"info\" or \"strop=debug\"", self.log));
+        if let Err(problem) = log_filter(&self.log) {
+            at.add("log", problem);
         }
         let plain = |name: &String| {
             (1..=253).contains(&name.len()) && name.bytes().all(|letter| letter.is_ascii_graphic())
@@ -133,6 +132,12 @@ fn machine() -> String {
     let named = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
     let read = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     named.or_else(read).map_or_else(|| "strop".to_owned(), |name| name.trim().to_owned())
+}
+
+/// Is `text` a log filter? An error says what to write instead.
+pub fn log_filter(text: &str) -> Result<(), String> {
+    let instead = "write \"info\" or \"strop=debug\"";
+    tracing_directives(text).map_err(|error| format!("{text:?} is not a log filter ({error}); {instead}"))
 }
 
 /// Is `text` a list of tracing directives? Only the shape: `level` or `target=level`, separated by commas.

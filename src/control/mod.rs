@@ -25,6 +25,7 @@ mod handle;
 mod heads;
 mod heartbeat;
 mod inbound;
+mod log_filter;
 mod looks;
 mod machine;
 mod memory;
@@ -36,6 +37,7 @@ mod orders;
 mod outbox;
 mod own;
 mod past;
+mod readiness;
 mod records;
 mod recovery;
 mod routes;
@@ -49,7 +51,7 @@ mod wording;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
@@ -68,6 +70,7 @@ pub use failover::{FailoverChange, FailoverOrdered};
 pub use fleet::{FleetSync, FleetView, MemberView};
 pub use handle::{Handle, Order, OrderReceipt, Replies};
 pub use inbound::{InboundResult, Posted};
+pub use log_filter::{LogChange, LogOrder};
 pub use looks::{RunbookLook, RunbookOrder, RunbookRefused};
 pub use memory::MemoryWatch;
 pub use monthly::DrillScheduleView;
@@ -75,8 +78,11 @@ pub use notifier::Notifier;
 pub use observer::Observer;
 pub use outbox::{OutboxAct, OutboxOrder, OutboxReply};
 pub use own::Own;
+pub use readiness::{ReadinessChange, ReadinessOrder};
 pub use records::Records;
-pub use snapshot::{ActiveAlert, RecoveryView, Replied, ReplyWindow, Snapshot, UptimeWindows};
+pub use snapshot::{
+    ActiveAlert, RecoveryView, Replied, ReplyWindow, Snapshot, UPTIME_WINDOWS, UptimeWindows,
+};
 pub use start::{Running, start};
 pub use uptime::Uptime;
 
@@ -94,7 +100,7 @@ use crate::runtime::timer::every;
 use crate::runtime::{chance, pauses};
 use crate::store::Store;
 use crate::telemetry::Telemetry;
-use crate::telemetry::event::ProcessEvent;
+use crate::telemetry::event::{OrderEvent, ProcessEvent};
 use crate::telemetry::sre::SreSnapshot;
 use crate::units::At;
 use changes::ChangeWriter;
@@ -260,11 +266,22 @@ impl Control {
         self.restore_runs(runs, past_runs, now);
     }
 
+    /// Ends orders about the process whose time is over.
+    fn end_orders(&self, now: Instant) {
+        if let Some(filter) = self.telemetry.log_filter() {
+            filter.look(now);
+        }
+        if let Some(hold) = self.telemetry.readiness.look(now) {
+            OrderEvent::ReadinessReleased { actor: &hold.actor, reason: &hold.reason }.tell();
+        }
+    }
+
     fn look(&mut self) {
         let moment = clock::now();
         self.follow(moment);
         self.failovers.look(moment.instant);
         self.levels.look(moment.instant);
+        self.end_orders(moment.instant);
         let now = self.observer.at(moment);
         self.heed_config();
         let mut readings = self.observer.look(moment, Stage::Serving);

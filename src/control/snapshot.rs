@@ -29,10 +29,14 @@ pub struct UptimeWindows {
     pub month: Report,
 }
 
+/// The names of [`UptimeWindows`].
+pub const UPTIME_WINDOWS: [&str; 3] = ["24h", "7d", "30d"];
+
 impl UptimeWindows {
     /// Each with its name, the shortest first.
     pub fn named(&self) -> [(&'static str, &Report); 3] {
-        [("24h", &self.day), ("7d", &self.week), ("30d", &self.month)]
+        let [day, week, month] = UPTIME_WINDOWS;
+        [(day, &self.day), (week, &self.week), (month, &self.month)]
     }
 }
 
@@ -47,6 +51,9 @@ pub enum ReplyWindow {
 }
 
 impl ReplyWindow {
+    /// The shortest first.
+    pub const ALL: [Self; 5] = [Self::Minutes5, Self::Minutes30, Self::Hour, Self::Hours6, Self::Days3];
+
     /// As the API names it.
     pub fn label(self) -> &'static str {
         match self {

@@ -7,6 +7,7 @@ pub mod http;
 pub mod listener;
 pub mod names;
 mod records;
+pub mod shown;
 pub(crate) mod sign;
 pub mod tls;
 mod validity;

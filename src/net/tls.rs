@@ -13,9 +13,10 @@ use rustls::sign::CertifiedKey;
 use tokio::net::TcpStream;
 
 use super::records::{Seals, SmallRecords};
+use super::shown::ShownCertificates;
 use super::validity;
 use crate::config::{ClientTls, Protocol, ServerTls};
-use crate::runtime::files;
+use crate::runtime::{clock, files};
 
 /// Sealed bytes of an upload that may wait for an upstream that does not read: two records (rustls: 64 KiB).
 const UNSENT: usize = 32 * 1024;
@@ -146,6 +147,8 @@ pub struct TlsClient {
     alpn: Vec<Vec<u8>>,
     held: Arc<ArcSwap<Held>>,
     server_name: Option<ServerName<'static>>,
+    /// What its servers have shown.
+    shown: Arc<ShownCertificates>,
     /// Where its roots come from.
     pub roots: RootsFrom,
 }
@@ -180,7 +183,7 @@ impl TlsClient {
         let server_name = config.server_name.as_deref().map(name).transpose()?;
         let (held, roots) = Held::read(config, 0)?;
         let held = Arc::new(ArcSwap::from_pointee(held));
-        Ok(Self { config: config.clone(), alpn, held, server_name, roots })
+        Ok(Self { config: config.clone(), alpn, held, server_name, shown: Arc::default(), roots })
     }
 
     /// Reads `ca_file` again; true when there was something new. On an error the old roots stay in use.
@@ -192,6 +195,11 @@ impl TlsClient {
         let (held, _) = Held::read(&self.config, before.generation + 1)?;
         self.held.store(Arc::new(held));
         Ok(true)
+    }
+
+    /// The certificates that its servers have shown.
+    pub fn shown(&self) -> &Arc<ShownCertificates> {
+        &self.shown
     }
 
     /// Connections of another generation were made with other roots.
@@ -217,6 +225,10 @@ impl TlsClient {
         let connector = self.held.load().connector.clone();
         let mut stream = connector.with_alpn(alpn.to_vec()).connect(name, tcp).await?;
         stream.get_mut().1.set_buffer_limit(Some(UNSENT));
+        if let Some([leaf, ..]) = stream.get_ref().1.peer_certificates() {
+            let verified = self.config.server_name.as_deref().unwrap_or(host);
+            self.shown.see(verified, leaf, clock::now().wall);
+        }
         Ok(stream)
     }
 }

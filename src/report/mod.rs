@@ -10,6 +10,7 @@ pub mod gather;
 pub mod hours;
 pub mod review;
 pub mod sla;
+pub(crate) mod table;
 mod text;
 
 pub(crate) use text::html;

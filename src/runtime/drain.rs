@@ -55,6 +55,52 @@ impl Drain {
     }
 }
 
+/// Asks this process to leave, as a signal does.
+#[derive(Clone, Debug)]
+pub struct AskLeave(watch::Sender<Option<String>>);
+
+/// Hears who asks the process to leave.
+#[derive(Debug)]
+pub struct LeaveAsked(watch::Receiver<Option<String>>);
+
+/// A pair of both.
+pub fn leaving() -> (AskLeave, LeaveAsked) {
+    let (ask, asked) = watch::channel(None);
+    (AskLeave(ask), LeaveAsked(asked))
+}
+
+impl AskLeave {
+    /// Asks once the value that this returns is dropped, so that an answer may be sent first. `why`: for the log.
+    pub fn when_dropped(&self, why: String) -> impl Send + Sync + Unpin + 'static {
+        AskedWhenDropped(self.0.clone(), Some(why))
+    }
+}
+
+struct AskedWhenDropped(watch::Sender<Option<String>>, Option<String>);
+
+impl Drop for AskedWhenDropped {
+    fn drop(&mut self) {
+        // Nobody there to hear it has left already.
+        let _ = self.0.send(self.1.take());
+    }
+}
+
+impl LeaveAsked {
+    /// Until it is asked; why.
+    pub async fn asked(&mut self) -> String {
+        match self.0.wait_for(Option::is_some).await.map(|why| why.clone()) {
+            Ok(Some(why)) => why,
+            // Nobody is left who could ask.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Was it asked?
+    pub fn is_asked(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +115,15 @@ mod tests {
         other.requested().await;
         drop((drain, other));
         stop.wait().await;
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_to_leave_has_sent_the_answer_first() {
+        let (ask, mut asked) = leaving();
+        let sent = ask.when_dropped("ann: a deploy".to_owned());
+        assert!(!asked.is_asked());
+        drop(sent);
+        assert_eq!(asked.asked().await, "ann: a deploy");
+        assert!(asked.is_asked());
     }
 }

@@ -14,7 +14,7 @@ use crate::reliability::recovery::{RunEvent, RunEventKind};
 
 pub use drills::DrillEvent;
 pub use names::NamesEvent;
-pub use process::{FailedOver, LevelMoved, MemoryEvent, ProcessEvent};
+pub use process::{FailedOver, LevelMoved, MemoryEvent, OrderEvent, ProcessEvent};
 
 /// Something worth telling the operator: one log line each.
 #[derive(Debug)]

@@ -17,6 +17,7 @@ use super::labels::{Direction, ExchangeOutcome, status_label};
 use super::load;
 use super::series::{Series, StandInKey};
 use super::totals::MS_BOUNDS;
+use crate::runtime::clock;
 
 /// The metrics in the format that `accept` asks for: OpenMetrics 1.0 or Prometheus text 0.0.4.
 pub fn exposition(telemetry: &Arc<Telemetry>, accept: Option<&str>) -> Exposition {
@@ -167,8 +168,24 @@ fn counter(name: &str, help: &str, value: u64) -> MetricFamily {
 }
 
 /// What became of the log's lines.
-fn logged() -> [MetricFamily; 2] {
+/// May traffic come?
+fn ready(telemetry: &Telemetry) -> MetricFamily {
+    let reasons = telemetry.readiness.reasons(clock::instant());
+    let mut ready =
+        Family::gauge("strop_ready", "1: /readyz says that traffic may come; 0: it says why not.");
+    ready.set(&[], f64::from(u8::from(reasons.is_empty())));
+    ready.done()
+}
+
+fn logged(telemetry: &Telemetry) -> [MetricFamily; 3] {
+    let ordered = telemetry.log_filter().is_some_and(|filter| filter.view().order.is_some());
+    let mut filter = Family::gauge(
+        "strop_log_filter_ordered",
+        "1: an order decides what is logged, until its time is over; 0: process.log does.",
+    );
+    filter.set(&[], f64::from(u8::from(ordered)));
     [
+        filter.done(),
         counter(
             "log_lines_dropped_total",
             "Lines of the log that found no room: nobody reads standard error, or too slowly.",
@@ -267,8 +284,9 @@ fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
             telemetry.access_log().dropped(),
         ),
     ];
+    families.push(ready(telemetry));
     families.extend(listeners(telemetry));
-    families.extend(logged());
+    families.extend(logged(telemetry));
     families.extend(memory(telemetry));
     families.extend(pauses());
     families.extend(super::threads::families().map(Family::done));

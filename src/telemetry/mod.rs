@@ -45,12 +45,13 @@ pub mod upstreams;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use crate::message::memory::MemoryBudget;
 use crate::names::{RouteName, UpstreamName};
 use crate::runtime::clock::Moment;
+use crate::runtime::readiness::Readiness;
 use crate::runtime::tasks;
 use access::AccessLog;
 use labels::{Direction, SeriesKey};
@@ -84,6 +85,10 @@ pub struct Telemetry {
     /// Exchanges as they end, for whoever looks on.
     taps: tap::Taps,
     pub process: ProcessMetrics,
+    /// May traffic come, and what holds it off.
+    pub readiness: Readiness,
+    /// The filter of the log.
+    log: OnceLock<logging::Filter>,
     /// What may be buffered of traffic, and what is.
     pub memory: Arc<MemoryBudget>,
     /// Uptime, incidents, times to detect and to recover.
@@ -126,6 +131,8 @@ impl Telemetry {
             access,
             taps: tap::Taps::default(),
             process: ProcessMetrics::default(),
+            readiness: Readiness::default(),
+            log: OnceLock::new(),
             memory: Arc::default(),
             sre: sre::Sre::default(),
             store: store::StoreMetrics::default(),
@@ -256,6 +263,17 @@ impl Telemetry {
     /// One line per exchange.
     pub fn access_log(&self) -> &AccessLog {
         &self.access
+    }
+
+    /// The log of this process is told by that filter.
+    pub fn log_by(&self, filter: logging::Filter) {
+        // A process has one log: the first filter is its own.
+        let _ = self.log.set(filter);
+    }
+
+    /// The filter of the log; `None`: another program around this one tells what is logged.
+    pub fn log_filter(&self) -> Option<&logging::Filter> {
+        self.log.get()
     }
 
     /// Exchanges as they end, for whoever looks on.

@@ -10,11 +10,13 @@ use super::upstreams::{UpstreamSeries, VERDICTS};
 use crate::reliability::breaker::Refusal;
 use crate::reliability::retry::RetryReason;
 use crate::reliability::verdict::{Against, BadReason};
+use crate::runtime::clock;
 
 /// Metric families of upstreams, endpoints, breakers and tunnels.
 pub(super) fn families(all: &[Arc<UpstreamSeries>]) -> Vec<Family> {
     let mut families: Vec<Family> = attempts(all).into();
     families.extend(endpoints(all));
+    families.push(certificates(all));
     let all_breakers: Vec<_> = all.iter().flat_map(|series| series.breakers()).collect();
     families.extend(breakers(&all_breakers));
     families.extend(shadows(&all_breakers));
@@ -70,6 +72,22 @@ fn endpoints(all: &[Arc<UpstreamSeries>]) -> [Family; 3] {
         }
     }
     [connections, healthy, ejections]
+}
+
+fn certificates(all: &[Arc<UpstreamSeries>]) -> Family {
+    let mut until = Family::gauge(
+        "strop_upstream_certificate_expiry_timestamp_seconds",
+        "When the certificate runs out that a server showed at the last handshake; absent: not observable.",
+    );
+    for series in all {
+        for shown in series.certificates() {
+            if let Some((_, ends)) = shown.valid {
+                let labels = [("upstream", series.name.as_str()), ("host", &shown.name)];
+                until.set(&labels, clock::unix_seconds(ends) as f64);
+            }
+        }
+    }
+    until
 }
 
 fn breakers(all: &[(Arc<BreakerSeries>, u64)]) -> [Family; 6] {

@@ -9,6 +9,7 @@ use super::breakers::BreakerSeries;
 use super::load::{LoadSeries, ThrottleSeries};
 use super::seconds::Seconds;
 use crate::names::UpstreamName;
+use crate::net::shown::{ShownCertificate, ShownCertificates};
 use crate::reliability::failover::Group;
 use crate::reliability::payment::{Paid, PaymentOutcome};
 use crate::reliability::retry::RetryReason;
@@ -143,6 +144,8 @@ pub struct UpstreamSeries {
     checks: [CheckCounts; 2],
     /// Requests that take payments, by [`PaymentOutcome`].
     payments: [AtomicU64; 4],
+    /// What its servers have shown of themselves; `None`: no TLS is spoken with them.
+    certificates: Mutex<Option<Arc<ShownCertificates>>>,
 }
 
 impl UpstreamSeries {
@@ -164,7 +167,18 @@ impl UpstreamSeries {
             ejections: Default::default(),
             checks: Default::default(),
             payments: Default::default(),
+            certificates: Mutex::default(),
         }
+    }
+
+    /// Where the certificates of its servers are remembered from now on.
+    pub fn shows(&self, certificates: Option<Arc<ShownCertificates>>) {
+        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
+    }
+
+    pub(super) fn certificates(&self) -> Vec<ShownCertificate> {
+        let held = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().map_or_else(Vec::new, |certificates| certificates.all())
     }
 
     /// An attempt was judged.

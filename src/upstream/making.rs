@@ -58,6 +58,7 @@ impl UpstreamMaker {
             retired: AtomicBool::new(false),
             backup: None,
         };
+        made.series.shows(made.tls.as_ref().map(|tls| Arc::clone(tls.shown())));
         made.backup = self.backup(&made, None, now);
         Arc::new(made)
     }
@@ -104,6 +105,7 @@ impl UpstreamMaker {
             retired: AtomicBool::new(false),
             backup: None,
         };
+        made.series.shows(made.tls.as_ref().map(|tls| Arc::clone(tls.shown())));
         made.backup = self.backup(&made, old.backup.as_deref(), now);
         Arc::new(made)
     }

@@ -222,8 +222,9 @@ fn a_question_that_cannot_be_answered_is_told_what_to_ask() {
         ("audit?limit=x", "write 1 to 500"),
         ("audit?cursor=", "is no cursor"),
         ("silences?al=1", "did you mean \"all\""),
-        ("health/comprehensive?verbose=1", "there are none here"),
-        ("uptime?window=24h", "there are none here"),
+        ("health/comprehensive?verbose=1", "known here: format"),
+        ("latency.hlog?window=1h", "there are none here"),
+        ("uptime?window=24", "write 24h, 7d, 30d"),
         ("reports/sla?month=2026-10&format=pdf", "json"),
     ] {
         let answer = proxy.admin_get(&format!("/api/v2/sre/{path}"));

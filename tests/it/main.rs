@@ -65,6 +65,8 @@ mod explained;
 mod failover;
 /// One client does not take the service from the others.
 mod fairness;
+/// Incidents as others read news.
+mod feed;
 /// Several sidecars on one PostgreSQL: one incident, one sender, whoever dies.
 mod fleet;
 mod generated;
@@ -102,6 +104,8 @@ mod kubernetes;
 /// How much of the service is given up: by order, by open breakers, and back by itself.
 mod levels;
 mod live;
+/// What is logged, for a while.
+mod log_level;
 /// What is long goes from socket to socket.
 mod long_bodies;
 /// Requests that two readers could read differently never reach the backend in a changed meaning.
@@ -130,11 +134,15 @@ mod page;
 mod passing;
 /// A process that stood still blames nobody for it.
 mod pauses;
-/// Streams on which nobody has anything to say stay.
+/// What the API answers as text, and of which part.
+mod plain;
 mod plans;
+/// Streams on which nobody has anything to say stay.
 mod quiet;
 /// Plans act on an incident step by step, and call people when nothing helps.
 mod rate_limit;
+/// Traffic is held off, and the process leaves, by order.
+mod readiness;
 mod recovery;
 /// A saved file is in force at once and loses nothing.
 mod reload;

@@ -54,9 +54,10 @@ fn a_client_that_was_made_of_the_contract_takes_an_incident() {
     let backend = Upstream::start(status(200));
     let proxy = ingress_to(backend.address, "");
     let dir = tempfile::tempdir().expect("a directory");
-    // What would be run on the code afterwards is for people who read it.
+    // What would be run on the code afterwards is for people who read it; a feed is a text to it.
     let config = dir.path().join("config.yaml");
-    std::fs::write(&config, "post_hooks: []\n").expect("writes");
+    std::fs::write(&config, "post_hooks: []\ncontent_type_overrides:\n  application/atom+xml: text/html\n")
+        .expect("writes");
     let mut command = venv("openapi-python-client");
     command.current_dir(dir.path()).args(["generate", "--meta", "none", "--fail-on-warning"]);
     command

@@ -167,6 +167,68 @@ fn without_a_terminal_top_prints_both_lists_once() {
 }
 
 #[test]
+fn top_tells_programs_what_it_shows_a_line_a_look() {
+    let backend = Upstream::start(status(200));
+    let proxy = sidecar(&backend);
+    let admin = proxy.admin().to_string();
+    let printed = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strop"));
+        command.args(["top", "--json", "--admin", &admin]).args(args).output().expect("runs")
+    };
+    let ran = printed(&["--times", "3", "--every", "200ms"]);
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{said}");
+    let looks: Vec<serde_json::Value> =
+        said.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(looks.len(), 3);
+    let (first, last) = (&looks[0], &looks[2]);
+    let find = |look: &serde_json::Value, list: &str, name: &str| {
+        let all = look[list].as_array().expect("a list").clone();
+        all.into_iter().find(|one| one["name"] == name).expect("it is there")
+    };
+    let upstream = |look: &serde_json::Value| find(look, "upstreams", "backend");
+    assert!(first["window"] == "10s" && last["status"].is_string(), "{last:#}");
+    assert!(upstream(first)["per_second"].is_null(), "of one look alone nothing is known: {first:#}");
+    assert!(upstream(last)["per_second"].is_number(), "{last:#}");
+    assert_eq!((&upstream(last)["breaker"], &upstream(last)["in_flight"]), (&"closed".into(), &0.into()));
+    let known =
+        |look: &serde_json::Value| find(look, "routes", "default > backend")["p99"]["is"] == "longest_of_few";
+    eventually("its one exchange is measured", || {
+        let ran = printed(&["--times", "1"]);
+        serde_json::from_slice(&ran.stdout).is_ok_and(|look| known(&look))
+    });
+    assert_eq!(printed(&["--times", "0"]).status.code(), Some(2));
+}
+
+#[test]
+fn what_is_told_of_a_sidecar_has_colour_at_a_terminal_alone() {
+    let backend = Upstream::start(status(200));
+    let proxy = sidecar(&backend);
+    let admin = proxy.admin().to_string();
+    assert_eq!(proxy.post("circuit-breakers/backend/open", r#"{"reason": "a test"}"#).status, 200);
+    assert_eq!(proxy.post("test/incident", r#"{"title": "a drill", "severity": "high"}"#).status, 200);
+    eventually("it is told", || proxy.sre("incidents")["incidents"][0]["title"].is_string());
+    for (args, shown) in [
+        (&["status"][..], "backend"),
+        (&["breaker", "list"], "held: a test"),
+        (&["incidents", "list"], "a drill"),
+    ] {
+        let args: Vec<&str> = args.iter().copied().chain(["--admin", &admin]).collect();
+        for (env, coloured) in
+            [(&[][..], true), (&[("NO_COLOR", "1")][..], false), (&[("TERM", "dumb")][..], false)]
+        {
+            let mut terminal = Terminal::start(&args, env, (160, 24));
+            terminal.shows(shown);
+            assert!(terminal.ended().is_some_and(|code| code < 2), "{args:?}: {}", terminal.text());
+            let found = terminal.painted.lock().expect("not poisoned").coloured;
+            assert_eq!(found, coloured, "{args:?} {env:?}: {}", terminal.text());
+        }
+        let ran = Command::new(env!("CARGO_BIN_EXE_strop")).args(&args).output().expect("runs");
+        assert!(!String::from_utf8_lossy(&ran.stdout).contains('\u{1b}'), "{args:?}");
+    }
+}
+
+#[test]
 fn tap_has_colour_at_a_terminal_alone_and_ends_by_a_key() {
     let backend = Upstream::start(status(503));
     let proxy = ingress_to(backend.address, "");

@@ -3,7 +3,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::proxy::{Proxy, proxy};
-use crate::support::secure::{Issued, TlsFront, issue};
+use crate::support::raw;
+use crate::support::secure::{Issued, TlsFront, issue, issue_until};
 use crate::support::upstream::{Upstream, status};
 use crate::support::{eventually, within};
 
@@ -261,4 +262,53 @@ fn a_listeners_certificate_is_listed_with_its_days_left() {
     });
     let told = proxy.sre("infrastructure")["certificates"][0].clone();
     assert!(told["validity"] == "valid" && told["days_left"].as_u64() > Some(365), "{told}");
+}
+
+#[test]
+fn what_an_upstream_shows_is_listed_once_it_was_shown_and_is_no_incident() {
+    let plain = Upstream::start(status(200));
+    let issued = issue_until(&["vendor.localhost"], 5);
+    let front = TlsFront::start(&issued, plain.address);
+    let upstream = |name: &str, tls: &str| {
+        format!(
+            "[upstreams.{name}]\nendpoints = [\"vendor.localhost:{}\"]\nlocal = \"127.0.0.1:0\"\n\
+             allow_addresses = [\"127.0.0.0/8\"]\ntls = {tls}\n",
+            front.address.port()
+        )
+    };
+    let trusts = format!("{{ ca_file = {:?} }}", issued.ca);
+    let toml = upstream("stranger", "true") + &upstream("vendor", &trusts);
+    let proxy = proxy(&toml);
+    let shown = |name: &str| {
+        let told = proxy.sre("infrastructure");
+        let all = told["upstream_certificates"].as_array().expect("a list").clone();
+        all.into_iter().find(|one| one["upstream"] == name).expect("it is listed")
+    };
+    let before = shown("vendor");
+    assert_eq!(
+        (&before["host"], &before["validity"]),
+        (&"vendor.localhost".into(), &"not_observable".into())
+    );
+    for field in ["valid_from", "valid_until", "days_left", "seen_at"] {
+        assert!(before[field].is_null(), "nothing was shown yet: {before:#}");
+    }
+    let family = "strop_upstream_certificate_expiry_timestamp_seconds";
+    assert!(!proxy.admin_get("/metrics").text().contains(family));
+    for name in ["vendor", "stranger"] {
+        let answer = raw::get(proxy.at(&format!("local:{name}")), "/");
+        assert_eq!(answer.status == 200, name == "vendor", "{name}: {}", answer.text());
+    }
+    let after = shown("vendor");
+    let days = after["days_left"].as_u64().expect("it was shown");
+    assert!((4..=5).contains(&days) && after["validity"] == "valid", "{after:#}");
+    assert!(after["valid_until"].is_string() && after["seen_at"].is_string(), "{after:#}");
+    assert_eq!(shown("stranger")["validity"], "not_observable", "what was refused is not believed");
+    assert!(proxy.metric(family, "upstream=\"vendor\",host=\"vendor.localhost\"") > 1e9);
+    assert_eq!(proxy.reload(&format!("{toml}retry = {{ attempts = 1 }}\n")).status, 200);
+    assert_eq!(shown("vendor")["days_left"], days, "a reload does not forget it");
+    // A look of the engine that has seen all of it.
+    let at = proxy.sre("alerts")["observed_at"].clone();
+    eventually("it is looked at again", || proxy.sre("alerts")["observed_at"] != at);
+    let alerts = proxy.sre("alerts").to_string();
+    assert!(!alerts.contains("certificate"), "its owner has to renew it: {alerts}");
 }

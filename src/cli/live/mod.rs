@@ -8,7 +8,9 @@ mod breaker;
 mod config;
 mod incidents;
 mod keys;
+mod log_level;
 mod outbox;
+mod readiness;
 mod recovery;
 mod silence;
 mod status;
@@ -72,6 +74,18 @@ pub(super) enum LiveCommand {
         #[command(subcommand)]
         command: config::ConfigCommand,
     },
+    /// Look at what a running sidecar logs, and have it log something else for a while.
+    LogLevel {
+        #[command(subcommand)]
+        command: log_level::LogLevelCommand,
+    },
+    /// Look whether traffic may come to a running sidecar, hold it off, let it come again.
+    Readiness {
+        #[command(subcommand)]
+        command: readiness::ReadinessCommand,
+    },
+    /// Have a running sidecar leave as at SIGTERM: unready, no new connections, the end of what is in flight, the end.
+    Drain(asking::OrderArgs),
     /// Have a running sidecar read its config file again. Exit code 2: it was refused, and the one before is in force.
     Reload(LiveArgs),
 }
@@ -90,6 +104,9 @@ pub(super) fn live(command: LiveCommand) -> ExitCode {
         LiveCommand::Top(args) => top::top(&args),
         LiveCommand::Uptime(args) => uptime::uptime(&args),
         LiveCommand::Config { command } => config::config(&command),
+        LiveCommand::LogLevel { command } => log_level::log_level(&command),
+        LiveCommand::Readiness { command } => readiness::readiness(&command),
+        LiveCommand::Drain(order) => readiness::drain(&order),
         LiveCommand::Reload(args) => reload(&args),
     };
     done.unwrap_or_else(|problem| {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::super::output::say;
 use super::asking::LiveArgs;
 use super::table::{self, list, percent, table, text};
+use super::tint::{Colour, Tint};
 
 pub(super) fn status(args: &LiveArgs) -> Result<ExitCode, String> {
     let (answer, body) = args.door.asked("GET", "dashboard", "")?;
@@ -23,6 +24,8 @@ fn tell(told: &Value) {
     say(&text(&told["sentence"]));
     let age = told["age_seconds"].as_f64().unwrap_or_default();
     let (status, reason) = (text(&told["status"]), text(&told["reason"]));
+    let status =
+        Tint::of(&status).map_or(status.clone(), |tint| Colour::on_a_terminal().tinted(&status, tint));
     say(&format!("{status}: {reason} (seen {age:.1} s ago by {})", text(&told["process"])));
     for one in list(told, "doing") {
         say(&format!("  - {}", text(one)));

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use super::tint::{Colour, Tint};
+use crate::report::table;
+pub(super) use crate::report::table::plain;
 use crate::units;
-
-/// A cell longer than this is cut.
-const WIDEST: usize = 100;
 
 /// A value as people read it; null is what is not observed.
 pub(super) fn text(value: &Value) -> String {
@@ -14,16 +14,6 @@ pub(super) fn text(value: &Value) -> String {
         Value::String(text) => plain(text),
         other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => other.to_string(),
     }
-}
-
-/// Without control letters and those that turn the direction of writing.
-pub(super) fn plain(text: &str) -> String {
-    let shown = |letter: char| match letter {
-        letter if units::turns_direction(letter) => '\u{fffd}',
-        letter if letter.is_control() => ' ',
-        letter => letter,
-    };
-    text.chars().map(shown).collect()
 }
 
 /// A share in percent, cut and never rounded up.
@@ -48,22 +38,18 @@ pub(super) fn incidents(all: &[Value]) -> String {
     table(["incident", "severity", "state", "since", "who has it", "what"], &rows)
 }
 
-/// A line a row, in columns; nothing where there are no rows.
+/// A line a row, in columns; words that say how something is in their colours, at a terminal.
 pub(super) fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
-    let cut = |cell: &str| match cell.char_indices().nth(WIDEST) {
-        Some((at, _)) => format!("{}…", &cell[..at]),
-        None => cell.to_owned(),
-    };
-    let heads = heads.map(str::to_uppercase);
-    let all: Vec<[String; N]> =
-        std::iter::once(heads).chain(rows.iter().map(|row| row.each_ref().map(|cell| cut(cell)))).collect();
-    let widths: [usize; N] =
-        std::array::from_fn(|at| all.iter().map(|row| row[at].chars().count()).max().unwrap_or_default());
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    all.iter().map(line).collect::<Vec<_>>().join("\n")
+    tinted(heads, rows, Colour::on_a_terminal())
+}
+
+fn tinted<const N: usize>(heads: [&str; N], rows: &[[String; N]], colour: Colour) -> String {
+    let says = heads.map(|head| matches!(head, "status" | "state" | "breaker" | "severity"));
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.to_vec()).collect();
+    table::table_shown(&heads.map(str::to_owned), &rows, |column, cell| {
+        let tint = Tint::of(cell).filter(|_| says.get(column) == Some(&true));
+        tint.map_or_else(|| cell.to_owned(), |tint| colour.tinted(cell, tint))
+    })
 }
 
 #[cfg(test)]
@@ -71,22 +57,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_below_their_heads() {
-        let rows = [["stripe", "open"], ["b", "closed"]].map(|row| row.map(str::to_owned));
-        assert_eq!(table(["name", "state"], &rows), "NAME    STATE\nstripe  open\nb       closed");
-    }
-
-    #[test]
-    fn nothing_in_a_title_steers_the_terminal() {
-        assert_eq!(plain("\u{1b}[31mred\u{7}\u{202e}x"), " [31mred \u{fffd}x");
-        let long = table(["what"], &[["x".repeat(500)]]);
-        assert!(long.lines().all(|line| line.chars().count() <= WIDEST + 1), "{long}");
-    }
-
-    #[test]
     fn what_is_not_observed_is_not_zero_and_nearly_all_is_not_all() {
         assert_eq!(percent(&Value::Null), "not observed");
         assert_eq!(percent(&Value::from(0.999_996)), "99.999 %");
         assert_eq!(text(&Value::Null), "–");
+    }
+
+    #[cfg(feature = "top")]
+    #[test]
+    fn a_word_has_its_colour_in_its_column_alone_and_none_where_none_is_wanted() {
+        let rows = [["open", "open", "a"], ["closed", "low", "b"]].map(|row| row.map(str::to_owned));
+        let plain = tinted(["breaker", "name", "why"], &rows, Colour::never());
+        assert_eq!(plain, "BREAKER  NAME  WHY\nopen     open  a\nclosed   low   b");
+        let told = tinted(["breaker", "name", "why"], &rows, Colour::always());
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(lines[1], "\u{1b}[31mopen\u{1b}[0m     open  a");
+        assert_eq!(lines[2], "\u{1b}[32mclosed\u{1b}[0m   low   b");
     }
 }

@@ -12,6 +12,20 @@ pub(super) enum Tint {
     Faint,
 }
 
+impl Tint {
+    /// Of a word that says how something is: a status, a state, a severity. `None`: it says nothing of that.
+    pub(super) fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "healthy" | "closed" | "resolved" | "reviewed" | "cleared" => Self::Good,
+            "recovering" | "degraded" | "half_open" | "suspected" | "acknowledged" | "mitigating"
+            | "monitoring" | "medium" => Self::Doubtful,
+            "unhealthy" | "open" | "critical" | "high" => Self::Bad,
+            "unknown" | "low" => Self::Faint,
+            _ => return None,
+        })
+    }
+}
+
 /// May colour be shown?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Colour(bool);

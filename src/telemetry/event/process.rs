@@ -111,6 +111,27 @@ impl ProcessEvent<'_> {
     }
 }
 
+/// Something worth telling of orders about the process.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub enum OrderEvent<'a> {
+    LogFilter { filter: &'a str, why: &'a str },
+    ReadinessReleased { actor: &'a str, reason: &'a str },
+}
+
+impl OrderEvent<'_> {
+    pub fn tell(&self) {
+        match *self {
+            Self::LogFilter { filter, why } => {
+                info!(filter, why, "what is logged is decided by another filter")
+            }
+            Self::ReadinessReleased { actor, reason } => {
+                info!(actor, reason, "the time is over for which an order held traffic off");
+            }
+        }
+    }
+}
+
 /// The degradation level, or what it says, is another one.
 #[derive(Debug)]
 pub struct LevelMoved<'a> {

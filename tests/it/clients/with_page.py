@@ -243,6 +243,24 @@ def order(page, button, fields, verb):
     return audited
 
 
+def origins(visit, page):
+    """Each value of the config says where it comes from, as the API has it."""
+    visit.go(page, "#/settings")
+    told = visit.api(page, "/config")["origins"]
+    page.locator("#settings-filter").fill("file, line")
+    rows = page.locator('[data-key="card-effective"] tbody tr, [data-key="effective"] tbody tr')
+    rows.first.wait_for()
+    seen = sorted(plain(one) for one in rows.locator("td:last-child .cell").all_text_contents())
+    wanted = sorted(f"file, line {one['line']}" for one in told.values() if one["from"] == "file" and one.get("line"))
+    assert seen and set(seen) <= set(wanted), (seen, wanted)
+    page.locator("#settings-filter").fill("latency.")
+    page.locator("details.section[open]", has_text="latency").first.wait_for()
+    from_default = set(plain(one) for one in rows.locator("td:last-child .cell").all_text_contents())
+    assert from_default == {"default"}, from_default
+    page.locator("#settings-filter").fill("")
+    return seen
+
+
 def orders(visit, page, incident):
     upstream = visit.api(page, "/upstreams")["upstreams"][0]["name"]
     visit.go(page, f"#/incidents/{incident}")
@@ -335,7 +353,7 @@ def main():
         context = visit.context()
         page = visit.page(context)
         made = hostile(visit, page)
-        said |= {"hostile": made, "seen": see_all(visit), "numbers": numbers(visit, page), "audited": orders(visit, page, made[0])}
+        said |= {"hostile": made, "seen": see_all(visit), "numbers": numbers(visit, page), "origins": origins(visit, page), "audited": orders(visit, page, made[0])}
         said |= {"by_keyboard": by_keyboard(visit, page), "without_script": without_script(visit)}
         said["cut"] = restart(visit, page, given.restart_signal) if given.restart_signal else None
         context.close()

@@ -52,12 +52,30 @@ function reload(ctx) {
   });
 }
 
-/** Each value with the path of its key; what is empty is told as such. */
-function leaves(value, path) {
+/** Each value with the path of its key, as it is shown and as its origin is kept by; what is empty is told as such. */
+function leaves(value, path, key) {
   if (value !== null && typeof value === 'object' && Object.keys(value).length > 0 && !(Array.isArray(value) && value.every((one) => one === null || typeof one !== 'object'))) {
-    return Object.entries(value).flatMap(([name, inner]) => leaves(inner, Array.isArray(value) ? `${path}[${name}]` : path ? `${path}.${name}` : name));
+    return Object.entries(value).flatMap(([name, inner]) => leaves(inner, Array.isArray(value) ? `${path}[${name}]` : path ? `${path}.${name}` : name, `${key}.${name}`));
   }
-  return [[path, value]];
+  return [[path, value, key]];
+}
+
+/** What gives a value, in words; one that nobody gives has its default. */
+function origin(of) {
+  switch (of?.from) {
+    case undefined: return 'default';
+    case 'file': return of.line ? `file, line ${of.line}` : 'file';
+    case 'environment': case 'argument': return `${of.from} ${of.variable}`;
+    default: return of.from;
+  }
+}
+
+/** How many values come from where, beside the defaults. */
+function tallied(origins) {
+  const kinds = [['file', 'come from the file'], ['environment', 'from the environment'], ['argument', 'from arguments'], ['preset', 'from presets']];
+  const all = Object.values(origins);
+  const some = kinds.map(([from, text]) => [all.filter((one) => one.from === from).length, text]).filter(([found]) => found > 0);
+  return some.length === 0 ? 'All have their defaults.' : `Of all, ${some.map(([found, text]) => `${count(found)} ${text}`).join(', ')}; the rest have their defaults.`;
 }
 
 function shown(value) {
@@ -69,22 +87,23 @@ function shown(value) {
 
 function effective(config, ctx) {
   const wanted = (ctx.memory.filter ?? '').toLowerCase();
-  const sections = Object.entries(config.effective).map(([name, value]) => [name, leaves(value, '').filter(([path, leaf]) => {
-    return wanted === '' || `${name}.${path} ${shown(leaf)[0]}`.toLowerCase().includes(wanted);
+  const sections = Object.entries(config.effective).map(([name, value]) => [name, leaves(value, '', name).map(([path, leaf, key]) => [path, leaf, origin(config.origins[key])]).filter(([path, leaf, from]) => {
+    return wanted === '' || `${name}.${path} ${shown(leaf)[0]} ${from}`.toLowerCase().includes(wanted);
   })]).filter(([, rows]) => rows.length > 0);
   const found = sections.reduce((sum, [, rows]) => sum + rows.length, 0);
   return card('Values in force', { key: 'effective' },
-    h('div', { class: 'field' }, h('label', { for: 'settings-filter' }, 'Find a key or a value'),
+    h('div', { class: 'field' }, h('label', { for: 'settings-filter' }, 'Find a key, a value or where it comes from'),
       h('input', { id: 'settings-filter', type: 'search', oninput: (event) => { ctx.memory.filter = event.target.value; ctx.redraw(); } })),
-    note(`${counted(found, 'value')}${wanted ? ' found' : ', all defaults filled in'}. Secrets are never shown.`),
+    note(`${counted(found, 'value')}${wanted ? ' found' : ', all defaults filled in'}. ${tallied(config.origins)} Secrets are never shown.`),
     sections.map(([name, rows]) => section(name, rows, wanted !== '')));
 }
 
 function section(name, rows, open) {
   return h('details', { class: 'section', 'data-key': `${name}-${open}`, open }, h('summary', {}, h('code', {}, `[${name}]`), ` ${counted(rows.length, 'value')}`),
-    table(`Values of ${name}`, ['Key', 'Value'], rows.map(([path, leaf]) => {
+    table(`Values of ${name}`, ['Key', 'Value', 'From'], rows.map(([path, leaf, from]) => {
       const [text, blank] = shown(leaf);
-      return { key: path, cells: [h('code', {}, foreign(path || name)), blank ? h('span', { class: 'blank' }, text) : foreign(text)] };
+      return { key: path, cells: [h('code', {}, foreign(path || name)), blank ? h('span', { class: 'blank' }, text) : foreign(text),
+        from === 'default' ? h('span', { class: 'blank' }, from) : foreign(from)] };
     })));
 }
 
@@ -113,7 +132,7 @@ function ruleList(state) {
   }))), note(`An incident ends once all is good for ${duration(state.clear_after_seconds)}. Rules are set in [incidents] of the config.`));
 }
 
-const VALID = { valid: 'good', not_yet: 'warn', over: 'bad' };
+const VALID = { valid: 'good', not_yet: 'warn', over: 'bad', not_observable: 'unknown' };
 /** Days left from which on a certificate is looked at twice. */
 const SOON = 21;
 
@@ -126,6 +145,10 @@ function listeners(state) {
     state.certificates.length === 0 ? note(state.listeners.some((one) => one.tls) ? 'Certificates are looked at every 10 s; none was read yet.' : 'No listener shows a certificate.')
       : table('Certificates that clients are shown', ['Listener', 'State', 'From', 'Until'], state.certificates.map((one) => ({
         key: one.listener, cells: [foreign(one.listener), lasts(one), when(one.valid_from), when(one.valid_until)],
+      }))),
+    state.upstream_certificates.length === 0 ? null
+      : table('Certificates that upstreams show', ['Server', 'Of', 'State', 'Until', 'Last shown'], state.upstream_certificates.map((one) => ({
+        key: `${one.upstream}-${one.host}`, cells: [foreign(one.host), foreign(one.upstream), lasts(one), one.valid_until ? when(one.valid_until) : NOT_OBSERVED, one.seen_at ? when(one.seen_at) : NOT_OBSERVED],
       }))));
 }
 

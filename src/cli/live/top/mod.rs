@@ -6,6 +6,7 @@
 mod columns;
 mod detail;
 mod dialog;
+mod json;
 mod look;
 mod model;
 mod painted;
@@ -24,7 +25,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::super::door::{AdminDoor, who};
-use super::super::output::say;
+use super::super::output::{goes_on, say};
 use super::tint::Colour;
 use crate::runtime::{clock, signals};
 use crate::units::Written as _;
@@ -52,6 +53,12 @@ pub(in crate::cli) struct TopArgs {
     /// Who gives the orders. Default: $USER.
     #[arg(long)]
     actor: Option<String>,
+    /// Print what is shown as one JSON document a line, at each look, until it is stopped.
+    #[arg(long, conflicts_with = "actor")]
+    json: bool,
+    /// End after so many lines.
+    #[arg(long, value_name = "LINES", requires = "json", value_parser = clap::value_parser!(u64).range(1..))]
+    times: Option<u64>,
     #[command(flatten)]
     door: AdminDoor,
 }
@@ -62,6 +69,9 @@ pub(super) fn top(args: &TopArgs) -> Result<ExitCode, String> {
     let mut model = TopModel::new(every, clock::instant());
     // Before the terminal is taken: whom nobody answers has a line to read.
     model.looked(look(&args.door)?, clock::instant());
+    if args.json {
+        return print_json(args, &mut model);
+    }
     if !stdout().is_terminal() || !stdin().is_terminal() {
         print(&mut model);
         return Ok(ExitCode::SUCCESS);
@@ -78,6 +88,19 @@ fn look(door: &AdminDoor) -> Result<TopLook, String> {
         breakers: asked("circuit-breakers")?,
         dashboard: asked("dashboard")?,
     })
+}
+
+/// A line at each look, until there are enough, its reader has gone, or nobody answers.
+fn print_json(args: &TopArgs, model: &mut TopModel) -> Result<ExitCode, String> {
+    for nth in 1.. {
+        let read = goes_on(&json::snapshot(model).to_string());
+        if !read || args.times == Some(nth) {
+            break;
+        }
+        std::thread::sleep(model.every);
+        model.looked(look(&args.door)?, clock::instant());
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Both lists, once.
