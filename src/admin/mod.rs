@@ -21,6 +21,7 @@ mod inbound;
 mod incidents;
 mod infrastructure;
 mod mutations;
+mod naming;
 mod observed;
 mod open_streams;
 mod outbox;

@@ -15,8 +15,8 @@ use utoipa_axum::routes;
 use super::Admin;
 use super::{
     audit, breakers, calendar, config, dashboard, degradation, drills, error, health, idempotency, incidents,
-    infrastructure, outbox, page, performance, recovery, reports, runbooks, silences, stream, strict, tap,
-    texts, traffic, upstreams, uptime,
+    infrastructure, naming, outbox, page, performance, recovery, reports, runbooks, silences, stream, strict,
+    tap, texts, traffic, upstreams, uptime,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -73,6 +73,7 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(uptime::alerts))
         .routes(routes!(infrastructure::infrastructure))
         .routes(routes!(infrastructure::rules))
+        .routes(routes!(naming::names))
         .routes(routes!(config::show))
         .routes(routes!(config::reload))
         .routes(routes!(audit::audit))

@@ -1,6 +1,6 @@
 //! The words of the closed sets of the API, by schema and field, for the contract.
 
-use super::{drills, reports, traffic};
+use super::{drills, naming, reports, traffic};
 use crate::reliability::breaker::{BreakerState, Mode};
 use crate::reliability::drill::{DrillEnd, DrillPhase, Fault};
 use crate::reliability::failover::{Group, SwitchReason};
@@ -13,6 +13,7 @@ use crate::reliability::rule::{Rule, Severity};
 use crate::reliability::runbook::{CheckKind, CheckSign};
 use crate::reliability::verdict::BadReason;
 use crate::store;
+use crate::telemetry::application::DocumentState;
 use crate::telemetry::labels::ExchangeOutcome;
 
 /// `next` of a page of what is at hand, or of what is on disk.
@@ -104,6 +105,14 @@ fn measured(field: &str) -> Option<Vec<&'static str>> {
     })
 }
 
+fn made_of(field: &str) -> Option<Vec<&'static str>> {
+    Some(match field {
+        "validity" => vec!["valid", "not_yet", "over"],
+        "named_by" => naming::NAMED_BY.into(),
+        _ => return None,
+    })
+}
+
 fn states(schema: &str) -> Option<Vec<&'static str>> {
     Some(match schema {
         "Query" | "IncidentView" | "Observed_IncidentView" | "DrillIncidentView" | "LiveIncident" => {
@@ -112,6 +121,7 @@ fn states(schema: &str) -> Option<Vec<&'static str>> {
         "HoldView" => [BreakerState::Closed, BreakerState::Open].map(BreakerState::label).into(),
         "Breaker" | "Observed_Breaker" => breaker(),
         "QueuedWriteView" => outbox(),
+        "OpenapiDocumentView" => DocumentState::ALL.map(DocumentState::label).into(),
         "SilenceView" => vec!["to_come", "lasting", "ended"],
         "AlertView" => vec!["pending", "firing"],
         "BudgetView" => vec!["met", "warned", "broken"],
@@ -168,7 +178,7 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         (_, "raised_by") => vec!["order", "breaker"],
         (_, "kept_in") => vec!["store", "memory"],
         ("SeriesView" | "TrafficView" | "Observed_TrafficView" | "Query", _) => return measured(field),
-        ("CertificateView", "validity") => vec!["valid", "not_yet", "over"],
+        ("CertificateView" | "RouteNameView", _) => return made_of(field),
         ("BudgetView", "until") => vec!["first_byte", "last_byte"],
         ("Window", "window") => vec!["10s", "1m", "5m", "1h"],
         ("Burn", "window") => vec!["5m", "30m", "1h", "6h", "3d"],

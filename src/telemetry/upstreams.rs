@@ -196,6 +196,11 @@ impl UpstreamSeries {
         sum
     }
 
+    /// Attempts with this verdict since the start.
+    pub fn judged_as(&self, verdict: Verdict) -> u64 {
+        self.verdicts()[place(verdict)]
+    }
+
     fn summed(&self, of: impl Fn(&UpstreamShard) -> &AtomicU64) -> u64 {
         self.attempts.iter().map(|shard| of(shard).load(Ordering::Relaxed)).sum()
     }
