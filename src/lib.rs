@@ -29,6 +29,7 @@
 //! | which requests are refused as ambiguous | [`message::h1::parse`] |
 //! | a config key | its concept's file under [`config`], then `config/reference.toml` and `strop schema > config/schema.json` |
 //! | what is said of a key, and where its value comes from | [`config::explain`], [`config::origin`] |
+//! | what names the application gives to its routes | [`upstream::named`]; when it is asked: [`reliability::rereading`]; what is proposed without it: [`message::fold`], [`telemetry::unnamed`] |
 //! | what is said of a request that nobody has sent | [`proxy::explain`]; the facts: `proxy::explained` |
 //! | a command, its examples and exit codes | [`cli`], `cli::examples` |
 //! | a metric | the number where it comes about, in [`telemetry`]; its family in `telemetry::metrics`, those of upstreams in `telemetry::dependencies` |

@@ -10,6 +10,7 @@ mod frames;
 mod heads;
 mod hpack;
 mod naive;
+mod names;
 mod round;
 mod runbooks;
 mod texts;
@@ -33,6 +34,8 @@ const TARGETS: &[(&str, Target)] = &[
     ("retry_after", texts::retry_after),
     ("config", texts::config),
     ("runbook", runbooks::runbook),
+    ("openapi", names::document),
+    ("folded", names::folded),
 ];
 
 fn chosen() -> Target {

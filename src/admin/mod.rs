@@ -24,6 +24,7 @@ mod incidents;
 mod infrastructure;
 mod log_level;
 mod mutations;
+mod naming;
 mod observed;
 mod open_streams;
 mod outbox;

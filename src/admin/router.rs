@@ -15,8 +15,8 @@ use utoipa_axum::routes;
 use super::Admin;
 use super::{
     audit, breakers, calendar, config, dashboard, degradation, drills, error, feed, health, idempotency,
-    incidents, infrastructure, log_level, outbox, page, performance, plain, readiness, recovery, reports,
-    runbooks, silences, stream, strict, tap, texts, traffic, upstreams, uptime,
+    incidents, infrastructure, log_level, naming, outbox, page, performance, plain, readiness, recovery,
+    reports, runbooks, silences, stream, strict, tap, texts, traffic, upstreams, uptime,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -84,6 +84,7 @@ fn about_the_process() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(readiness::hold))
         .routes(routes!(readiness::release))
         .routes(routes!(readiness::drain))
+        .routes(routes!(naming::names))
         .routes(routes!(config::show))
         .routes(routes!(config::reload))
         .routes(routes!(audit::audit))

@@ -1,6 +1,6 @@
 //! The words of the closed sets of the API, by schema and field, for the contract.
 
-use super::{drills, plain, reports, traffic};
+use super::{drills, naming, plain, reports, traffic};
 use crate::control::{ReplyWindow, UPTIME_WINDOWS};
 use crate::reliability::breaker::{BreakerState, Mode};
 use crate::reliability::drill::{DrillEnd, DrillPhase, Fault};
@@ -14,6 +14,7 @@ use crate::reliability::rule::{Rule, Severity};
 use crate::reliability::runbook::{CheckKind, CheckSign};
 use crate::reliability::verdict::BadReason;
 use crate::store;
+use crate::telemetry::application::DocumentState;
 use crate::telemetry::labels::ExchangeOutcome;
 use crate::telemetry::latency::LatencyWindow;
 
@@ -113,9 +114,13 @@ fn measured(field: &str) -> Option<Vec<&'static str>> {
     })
 }
 
-fn validity(schema: &str) -> Option<Vec<&'static str>> {
-    let unseen = (schema == "UpstreamCertificateView").then_some("not_observable");
-    Some(["valid", "not_yet", "over"].into_iter().chain(unseen).collect())
+fn made_of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
+    Some(match (schema, field) {
+        ("UpstreamCertificateView", "validity") => vec!["valid", "not_yet", "over", "not_observable"],
+        (_, "validity") => vec!["valid", "not_yet", "over"],
+        (_, "named_by") => naming::NAMED_BY.into(),
+        _ => return None,
+    })
 }
 
 fn states(schema: &str) -> Option<Vec<&'static str>> {
@@ -126,6 +131,7 @@ fn states(schema: &str) -> Option<Vec<&'static str>> {
         "HoldView" => [BreakerState::Closed, BreakerState::Open].map(BreakerState::label).into(),
         "Breaker" | "Observed_Breaker" => breaker(),
         "QueuedWriteView" => outbox(),
+        "OpenapiDocumentView" => DocumentState::ALL.map(DocumentState::label).into(),
         "SilenceView" => vec!["to_come", "lasting", "ended"],
         "AlertView" => vec!["pending", "firing"],
         "BudgetView" => vec!["met", "warned", "broken"],
@@ -193,7 +199,7 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         (_, "raised_by") => vec!["order", "breaker"],
         (_, "kept_in") => vec!["store", "memory"],
         ("SeriesView" | "TrafficView" | "Observed_TrafficView" | "Query", _) => return measured(field),
-        (_, "validity") => return validity(schema),
+        (_, "validity" | "named_by") => return made_of(schema, field),
         ("BudgetView", "until") => vec!["first_byte", "last_byte"],
         ("Window", "window") => LatencyWindow::ALL.map(LatencyWindow::label).into(),
         ("Burn", "window") => ReplyWindow::ALL.map(ReplyWindow::label).into(),

@@ -13,16 +13,17 @@ use crate::runtime::timer::every;
 use crate::runtime::{clock, fds, pauses, signals};
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::{Event, ProcessEvent};
-use crate::upstream::health;
 use crate::upstream::registry::{Registry, World};
+use crate::upstream::{health, named};
 
-/// Begins what is done once a second, and the looks at what is under way.
+/// Begins what is done once a second, the looks at what is under way, and the readings of the application's own document.
 pub(super) fn begin(
     tasks: &Tasks,
     (registry, telemetry): (&Arc<Registry>, &Arc<Telemetry>),
     shown: (Vec<(String, tls::Server)>, Own),
     drain: &Drain,
 ) {
+    tasks.spawn("names", named::watch(Arc::clone(registry), drain.clone()));
     tasks.spawn("loads", loads(Arc::clone(registry), drain.clone()));
     tasks.spawn("seconds", seconds(Arc::clone(registry), Arc::clone(telemetry), shown, drain.clone()));
 }

@@ -68,6 +68,7 @@ const NOTES: &[CommandNotes] = &[
         ],
         "0 it is explained; 2 there is no such key, or the file that was named cannot run",
     ),
+    notes("explain routes", &["strop explain routes", "strop explain routes --json"], LOOK),
     notes(
         "explain request",
         &[

@@ -1,4 +1,5 @@
-//! `strop explain`: what a key is, and what would become of a request. From the file; nobody is asked.
+//! `strop explain`: what a key is, and what would become of a request, from the file; and what requests look like that have no route
+//! of their own, of a running sidecar.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,6 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::file;
+use super::live::{self, LiveArgs};
 use super::output::{complain, say};
 use crate::app::explain::{self, AskedRequest, ExplainedRequest};
 use crate::config::Config;
@@ -36,6 +38,9 @@ enum ExplainCommand {
     /// Tell what would become of a request: where it comes in, its route and upstream, timeouts, breaker, what would be repeated,
     /// how answers are judged, what stands in. Nothing is sent.
     Request(RequestArgs),
+    /// Tell which templates the requests have that no route of a running sidecar has a name for, from a sample, with what to write for
+    /// them. They are a guess, and never used by themselves.
+    Routes(LiveArgs),
 }
 
 #[derive(Debug, Args)]
@@ -63,6 +68,7 @@ struct RequestArgs {
 pub(super) fn explain(args: ExplainArgs) -> ExitCode {
     match args.what {
         Some(ExplainCommand::Request(asked)) => request(asked),
+        Some(ExplainCommand::Routes(args)) => live::seen_routes(&args),
         None => key(&args.key.unwrap_or_default(), args.config, args.json),
     }
 }

@@ -101,7 +101,8 @@ impl Surroundings {
              # strop check --live. A running sidecar reads this file again when it is saved.\n\n\
              [ingress]                        # in front of the application\n\
              listen = {listen:?}        # clients connect here\n\
-             trusted_hops = {trusted_hops}                 # balancers in front whose X-Forwarded-For is believed\n\n\
+             trusted_hops = {trusted_hops}                 # balancers in front whose X-Forwarded-For is believed\n\
+             # openapi = \"/openapi.json\"      # FastAPI and its kin: each endpoint has a name of its own in metrics and incidents\n\n\
              [upstreams.backend]              # the application\n\
              endpoints = [{backend:?}]\n\
              # health = {{ path = \"/healthz\" }} # ask it actively; absent: what requests meet is all that is known\n\

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,11 @@ pub struct IngressFile {
     pub ambiguous: OneOf<Ambiguous>,
     /// Answer /api/v2/sre/ on this port too.
     pub claim_sre_api: bool,
+    /// Path of the application's own OpenAPI document, such as "/openapi.json": its operations are the names of the requests that
+    /// no other route takes, and nothing else comes from it. Absent: they are all `default`.
+    pub openapi: Option<String>,
+    /// Between two looks at that document, beside those after a restart of the application.
+    pub openapi_every: Text<Duration>,
     /// TLS termination; absent: plain HTTP/1.1 and h2c.
     #[schemars(extend("x-restart" = true))]
     pub tls: Option<ServerTlsFile>,
@@ -50,6 +56,8 @@ impl Default for IngressFile {
             traces: OneOf(Traces::Continue),
             ambiguous: OneOf(Ambiguous::Pass),
             claim_sre_api: false,
+            openapi: None,
+            openapi_every: Text(Duration::from_secs(60)),
             tls: None,
             limits: LimitsFile::default(),
             concurrency: ConcurrencyFile::default(),
@@ -115,10 +123,20 @@ pub struct Ingress {
     pub ambiguous: Ambiguous,
     /// Answer `/api/v2/sre/` on this port too.
     pub claim_sre_api: bool,
+    /// The application's own document, by which routes are named; `None`: none is read.
+    pub openapi: Option<DocumentSource>,
     /// What one client may ask of this listener; new connections are held to it.
     pub limits: Arc<ClientLimits>,
     /// How many requests each upstream behind the ingress may have under way.
     pub concurrency: ConcurrencyPolicy,
+}
+
+/// Where the application's own OpenAPI document is, and how often it is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentSource {
+    /// Of the ingress' upstream.
+    pub path: String,
+    pub every: Duration,
 }
 
 /// Certificate and key files, read again when they change.
@@ -142,7 +160,9 @@ impl IngressFile {
                 key_file: at.readable("key_file", &tls.key_file),
             }
         });
+        let openapi = self.document(&mut at);
         Some(Ingress {
+            openapi,
             listen: self.listen.0,
             upstream: upstream?,
             tls,
@@ -153,5 +173,19 @@ impl IngressFile {
             limits: Arc::new(self.limits.check(at.part("limits"))),
             concurrency: self.concurrency.check(at.part("concurrency")),
         })
+    }
+
+    fn document(&self, at: &mut Part<'_, '_>) -> Option<DocumentSource> {
+        if self.openapi_every.0 < Duration::from_secs(1) {
+            at.add("openapi_every", "must be at least 1s");
+        }
+        let path = self.openapi.clone()?;
+        if !path.starts_with('/') || path.chars().any(|c| !c.is_ascii_graphic() || c == '#') {
+            at.add(
+                "openapi",
+                format!("{path:?} is no path of the application; write one such as \"/openapi.json\""),
+            );
+        }
+        Some(DocumentSource { path, every: self.openapi_every.0 })
     }
 }

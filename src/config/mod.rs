@@ -57,14 +57,16 @@ pub use file::ConfigFile;
 pub use heartbeat::HeartbeatConfig;
 pub use hooks::{BoundHook, Hook, HookSignal, RedisKeys};
 pub use inbound::Inbound;
-pub use ingress::{Ambiguous, Ingress, ServerTls, Traces};
+pub use ingress::{Ambiguous, DocumentSource, Ingress, ServerTls, Traces};
 pub use kubernetes::KubernetesConfig;
 pub use latency::{Latency, Measured, Until};
 pub use limits::ClientLimits;
 pub use outbox::OutboxConfig;
 pub use process::{ProcessConfig, log_filter};
 pub use recovery::RecoveryConfig;
-pub use routes::{DEFAULT_ROUTE, Route, RoutePath, egress_route, other_route, sre_api};
+pub use routes::{
+    DEFAULT_ROUTE, Route, RoutePath, egress_route, letters as route_letters, other_route, sre_api,
+};
 pub use runbooks::{RunbooksConfig, runbook};
 pub use running::Config;
 pub use stale::StalePolicy;

@@ -389,7 +389,7 @@ fn secrets(config: &Config) -> u64 {
 }
 
 /// Tells two texts apart; no secret depends on it.
-pub(super) fn hash(bytes: &[u8]) -> u64 {
+pub fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = std::collections::hash_map::DefaultHasher::new();
     hasher.write(bytes);
     hasher.finish()

@@ -329,10 +329,14 @@ pub(super) fn name(written: &Table) -> String {
     name.map_or_else(|| name_of(text("path").or(text("prefix")).unwrap_or("/")), str::to_owned)
 }
 
-fn name_of(path: &str) -> String {
+/// The letters of a path that names have: `/bookings/{id}` → `bookings_id`.
+pub fn letters(path: &str) -> String {
     let letters = path.trim_matches('/').replace(['{', '*', '}'], "").to_ascii_lowercase();
-    let name: String =
-        letters.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    letters.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}
+
+fn name_of(path: &str) -> String {
+    let name = letters(path);
     if name.starts_with(|c: char| c.is_ascii_lowercase()) {
         name
     } else {

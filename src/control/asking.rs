@@ -100,8 +100,8 @@ pub(super) async fn answered(found: &mut [CheckResult], registry: &Registry, wit
 fn upstream_of(name: &str, registry: &Registry) -> Option<UpstreamName> {
     let world = registry.snapshot();
     let named = UpstreamName::new(name).ok().filter(|name| world.upstreams.contains_key(name));
-    let led = || world.config.routes.iter().find(|route| route.name.as_str() == name);
-    named.or_else(|| led().map(|route| route.upstream.clone()))
+    let led = || world.counted_routes().find(|route| route.name().as_str() == name);
+    named.or_else(|| led().map(|route| route.upstream.config.name.clone()))
 }
 
 fn said((address, reached): (SocketAddr, Result<Duration, String>)) -> String {

@@ -124,7 +124,7 @@ impl Drills {
         injection.renew(now);
         let world = self.registry.snapshot();
         let leads = |one: &&Arc<crate::upstream::RouteEntry>| one.upstream.config.name == injection.upstream;
-        let routes = world.routes.iter().filter(leads).map(|one| Arc::from(one.config.name.as_str()));
+        let routes = world.counted_routes().filter(leads).map(|one| Arc::from(one.name().as_str()));
         let counted = if world.config.ingress.is_some() { Direction::Ingress } else { Direction::Egress };
         Some(DrillScope {
             id: Arc::clone(&drill.id),

@@ -113,6 +113,7 @@ mod tests {
 
     use super::*;
     use crate::config;
+    use crate::message::head::Method;
     use crate::runtime::clock;
     use crate::telemetry::access::AccessLog;
 
@@ -141,7 +142,7 @@ mod tests {
         let port = |upstream: &crate::upstream::Upstream| {
             upstream.endpoints.load().first().map_or(0, |endpoint| endpoint.addr.port())
         };
-        let route = world.by_path("a.example", b"/").expect("a route");
+        let route = world.by_request("a.example", Method::Get, b"/").expect("a route");
         [port(&route.upstream), port(&world.local(&backend()).expect("it is there").upstream)]
     }
 

@@ -362,7 +362,7 @@ impl<'a> AttemptLoop<'a> {
             blame: ended.blame,
             endpoint: Some(ended.endpoint.addr),
             reused: ended.reused,
-            route: Some(&self.route.config.name),
+            route: Some(self.route.name()),
             unconnected: ended.unconnected,
         };
         open.permits.settle(&evidence, self.route.fingerprint, ended.at);
@@ -381,7 +381,7 @@ impl<'a> AttemptLoop<'a> {
         let lately = upstream.gate.lately(self.party, now);
         let evidence = ExchangeEvidence {
             blame: Blame { party: self.party, lately, ..Blame::default() },
-            route: Some(&self.route.config.name),
+            route: Some(self.route.name()),
             ..ExchangeEvidence::of(Verdict::Bad(BadReason::Connect), now)
         };
         permits.settle(&evidence, self.route.fingerprint, now);

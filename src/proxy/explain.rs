@@ -237,7 +237,7 @@ pub fn explain(config: &Config, world: &World, asked: &AskedRequest) -> Result<E
     };
     match found {
         Ok(RouteMatch::Entry(entry)) => {
-            told.route = Some(entry.config.name.to_string());
+            told.route = Some(entry.name().to_string());
             told.upstream = Some(entry.upstream.config.name.to_string());
             told.facts = match way.tunnel {
                 true => explained::tunnel(&entry),

@@ -159,7 +159,7 @@ impl Gateway<'_> {
     ) -> Result<Answer, ProxyError> {
         let world = self.0.registry.snapshot(); // taken once: a reload cannot change the rules half-way
         let route = route::pick(&self.0.registry, &world, origin.entrance, head).await?;
-        set_out(exchange, &route, &world);
+        set_out(exchange, head, self.0.number, &route, &world);
         limit(body, head, &route)?;
         let directives = world.directives.as_deref().filter(|_| *origin.entrance == route::Entrance::Ingress);
         if let Some(directives) = directives {
@@ -292,7 +292,16 @@ pub(super) fn asked(head: &RequestHead) -> Asked {
 }
 
 /// The route of an exchange is known, and the drill on its upstream.
-fn set_out(exchange: &mut Exchange, route: &Arc<RouteEntry>, world: &World) {
+fn set_out(
+    exchange: &mut Exchange,
+    head: &RequestHead,
+    worker: usize,
+    route: &Arc<RouteEntry>,
+    world: &World,
+) {
+    if let Some(unnamed) = route.unnamed.as_ref().filter(|_| !exchange.replays) {
+        unnamed.saw(worker, head.method, head.path_bytes());
+    }
     exchange.routed(Arc::clone(route));
     let drill = world.drill.as_ref().filter(|one| one.upstream == route.upstream.config.name);
     exchange.drilled = drill.map(|drill| Drilled { injection: Arc::clone(drill), hits: Cell::new(0) });

@@ -63,7 +63,7 @@ pub fn known(world: &World, entrance: &Entrance, head: &RequestHead) -> Result<R
             if refuses && is_ambiguous(head.path_bytes()) {
                 return Err(ProxyError::Malformed(Malformed::Target));
             }
-            let found = world.by_path(head.host(), head.path_bytes());
+            let found = world.by_request(head.host(), head.method, head.path_bytes());
             found.map(RouteMatch::Entry).ok_or_else(|| no_route(head))
         }
         Entrance::Local(name) => world.local(name).map(RouteMatch::Entry).ok_or_else(|| no_route(head)),

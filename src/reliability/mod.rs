@@ -33,6 +33,7 @@ pub mod rate_limit;
 pub mod reach;
 pub mod readings;
 pub mod recovery;
+pub mod rereading;
 pub mod retry;
 pub mod retry_after;
 pub mod rise_fall;

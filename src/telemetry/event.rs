@@ -3,6 +3,7 @@
 //! Levels are for the person on call: `error` needs a human, `warn` is degraded but handled, `info` is a change of
 //! state. The message is constant; the facts are fields.
 
+mod application;
 mod drills;
 mod names;
 mod process;
@@ -12,6 +13,7 @@ use tracing::{error, info, warn};
 use crate::reliability::outbox::OutboxOutcome;
 use crate::reliability::recovery::{RunEvent, RunEventKind};
 
+pub use application::ApplicationEvent;
 pub use drills::DrillEvent;
 pub use names::NamesEvent;
 pub use process::{FailedOver, LevelMoved, MemoryEvent, OrderEvent, ProcessEvent};

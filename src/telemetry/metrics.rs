@@ -61,6 +61,7 @@ impl Collector for MetricSource {
         families.extend(telemetry.drills.families().into_iter().map(Family::done));
         families.extend(telemetry.failover.families().into_iter().map(Family::done));
         families.extend(telemetry.outbox.families().into_iter().map(Family::done));
+        families.extend(telemetry.application.families().map(Family::done));
         families.extend(telemetry.taps().families().map(Family::done));
         families.retain(|family| !family.get_metric().is_empty());
         super::prefix::both_names(families)

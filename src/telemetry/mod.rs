@@ -3,6 +3,7 @@
 //! The request path touches only its worker's own shard; everything that sums up runs on the control runtime.
 
 pub mod access;
+pub mod application;
 pub mod breakers;
 pub mod bypass;
 mod cells;
@@ -16,6 +17,7 @@ mod family;
 pub mod fleet;
 pub mod history;
 pub mod labels;
+mod lane;
 pub mod latency;
 pub mod line;
 pub mod load;
@@ -40,6 +42,8 @@ pub mod tap;
 pub mod telling;
 mod threads;
 pub mod totals;
+mod tunnels;
+pub mod unnamed;
 mod upstream_families;
 pub mod upstreams;
 
@@ -112,6 +116,10 @@ pub struct Telemetry {
     pub failover: failover::FailoverMetrics,
     /// Writes that are queued.
     pub outbox: outbox::OutboxMetrics,
+    /// Names of routes by the application's own document.
+    pub application: application::ApplicationMetrics,
+    /// Paths of requests that no route has a name for.
+    pub unnamed: Arc<unnamed::UnnamedPaths>,
     exposer: exposer::Exposer,
     scratch: Mutex<series::SumScratch>,
     history: Mutex<history::TrafficHistory>,
@@ -145,6 +153,8 @@ impl Telemetry {
             drills: drills::DrillMetrics::default(),
             failover: failover::FailoverMetrics::default(),
             outbox: outbox::OutboxMetrics::default(),
+            application: application::ApplicationMetrics::default(),
+            unnamed: Arc::new(unnamed::UnnamedPaths::new(workers, now.instant)),
             exposer: exposer::Exposer::default(),
             scratch: Mutex::default(),
             history: Mutex::new(history::TrafficHistory::new(now.instant)),
@@ -166,6 +176,9 @@ impl Telemetry {
     /// has left with the same template goes back to its name: no two have the same labels.
     pub fn show_as(&self, shown: &Series, template: Option<&str>) {
         let label = template.map_or_else(|| shown.key.0.text(), std::sync::Arc::from);
+        if shown.http_route() == label {
+            return;
+        }
         let all = self.series.read().unwrap_or_else(PoisonError::into_inner);
         let alike = |key: &SeriesKey| (&key.1, key.2) == (&shown.key.1, shown.key.2) && *key != shown.key;
         for (_, other) in all.iter().filter(|(key, other)| alike(key) && other.http_route() == label) {
@@ -196,6 +209,12 @@ impl Telemetry {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|(_, upstream, _), _| upstream != name);
+    }
+
+    /// Removes every series of a route whose name is given back.
+    pub fn forget_route(&self, name: &RouteName, direction: Direction) {
+        let mut all = self.series.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(route, _, way), _| route != name || *way != direction);
     }
 
     /// All series, sorted by name.
@@ -247,6 +266,7 @@ impl Telemetry {
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         self.all_series().iter().for_each(|series| series.rotate(&mut scratch, &mut history, now));
         history.turn(now);
+        self.unnamed.turn();
         *self.rotated.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 

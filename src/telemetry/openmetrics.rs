@@ -109,7 +109,7 @@ impl Exemplars {
     fn of(series: &[Arc<Series>]) -> Self {
         let mut all = HashMap::new();
         for series in series {
-            let (route, upstream, _) = &series.key;
+            let (route, upstream) = (series.http_route(), &series.key.1);
             for pair in series.totals().pairs {
                 let Some(exemplars) = pair.exemplars else { continue };
                 let (method, status) = (pair.method.label().to_owned(), status_label(pair.status));
@@ -198,6 +198,16 @@ mod tests {
         );
         let traced = "le=\"0.05\"} 2 # {trace_id=\"abababababababababababababababab\"} 0.03";
         assert!(open.contains(traced), "{open}");
+    }
+
+    #[test]
+    fn a_route_with_a_template_has_its_traces() {
+        let telemetry = counted();
+        telemetry.show_as(&telemetry.all_series()[0], Some("GET /bookings/{id}"));
+        let accept = Some("application/openmetrics-text; version=1.0.0");
+        let open = crate::telemetry::metrics::exposition(&telemetry, accept).body;
+        let traced = |line: &&str| line.contains("GET /bookings/{id}") && line.contains("# {trace_id=");
+        assert_eq!(open.lines().filter(traced).count(), 1, "{open}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Exchanges as they end, for whoever looks on: taps.
 //!
-//! A tap has a lane for each worker: a bounded queue that this worker alone fills and the tap's reader alone empties. What
+//! A tap has a [`Lane`] for each worker: a bounded queue that this worker alone fills and the tap's reader alone empties. What
 //! finds its lane full is counted and lost, before a line is made of it; nobody waits for anybody. While no tap is open a
 //! worker pays one relaxed load for each exchange. A tap tells of exchanges that began while it was open: of one that began
 //! before, nothing was kept.
@@ -12,7 +12,7 @@ mod filter;
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -21,6 +21,7 @@ use bytes::Bytes;
 
 use super::family::Family;
 use super::labels::SeriesKey;
+use super::lane::Lane;
 use super::line::{AccessLine, SecondText};
 use crate::message::head::RequestHead;
 pub use filter::{TapFilter, TapStatus};
@@ -42,39 +43,6 @@ pub struct TappedLine {
     pub text: Bytes,
 }
 
-/// What one worker has for one tap. Written by that worker alone, except `taken`.
-#[repr(align(128))]
-struct Lane {
-    lines: SyncSender<TappedLine>,
-    sent: AtomicU64,
-    lost: AtomicU64,
-    taken: AtomicU64,
-}
-
-impl Lane {
-    /// Is there room for one more? What finds none is lost.
-    fn has_room(&self, room: usize) -> bool {
-        let waiting = self.sent.load(Ordering::Relaxed).saturating_sub(self.taken.load(Ordering::Acquire));
-        let has = waiting < room as u64;
-        if !has {
-            self.lose();
-        }
-        has
-    }
-
-    fn lose(&self) {
-        self.lost.store(self.lost.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    }
-
-    fn put(&self, line: TappedLine) {
-        match self.lines.try_send(line) {
-            Ok(()) => self.sent.store(self.sent.load(Ordering::Relaxed) + 1, Ordering::Release),
-            // Its reader has just left.
-            Err(_) => self.lose(),
-        }
-    }
-}
-
 /// One that is open.
 struct Tap {
     filter: TapFilter,
@@ -82,17 +50,17 @@ struct Tap {
     bit: u8,
     /// A later one has a higher number.
     number: u64,
-    lanes: Box<[Lane]>,
-    room: usize,
+    /// What each worker has for it.
+    lanes: Box<[Lane<TappedLine>]>,
 }
 
 impl Tap {
-    fn lane(&self, worker: usize) -> Option<&Lane> {
+    fn lane(&self, worker: usize) -> Option<&Lane<TappedLine>> {
         self.lanes.get(worker)
     }
 
     fn lost(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.lost.load(Ordering::Relaxed)).sum()
+        self.lanes.iter().map(Lane::lost).sum()
     }
 }
 
@@ -144,15 +112,9 @@ impl Taps {
         let bit = (0..MOST).map(|at| 1_u8 << at).find(free)?;
         let workers = workers.max(1);
         let room = (LINES / workers).clamp(LANE.0, LANE.1);
-        let (lanes, lines): (Vec<_>, Vec<_>) = (0..workers)
-            .map(|_| {
-                let (sender, receiver) = sync_channel(room);
-                let (sent, lost, taken) = Default::default();
-                (Lane { lines: sender, sent, lost, taken }, receiver)
-            })
-            .unzip();
+        let (lanes, lines): (Vec<_>, Vec<_>) = (0..workers).map(|_| Lane::new(room)).unzip();
         let number = before.number + 1;
-        let tap = Arc::new(Tap { filter, bit, number, lanes: lanes.into(), room });
+        let tap = Arc::new(Tap { filter, bit, number, lanes: lanes.into() });
         let taps = before.taps.iter().chain([&tap]).map(Arc::clone).collect();
         self.replace(OpenTaps { number, taps });
         Some(TapReader { taps: self.clone(), tap, lines, lost: 0 })
@@ -239,7 +201,7 @@ impl TapWriter {
             if !is_marked || !tap.filter.ends_like(line, key) {
                 continue;
             }
-            let Some(lane) = tap.lane(self.worker).filter(|lane| lane.has_room(tap.room)) else { continue };
+            let Some(lane) = tap.lane(self.worker).filter(|lane| lane.has_room()) else { continue };
             let text = made.get_or_insert_with(|| {
                 let mut text = Vec::with_capacity(ROOM);
                 line.put_tapped(&mut text, &mut self.seconds.borrow_mut());
@@ -265,10 +227,7 @@ impl TapReader {
     pub fn take(&mut self, most: usize) -> Vec<TappedLine> {
         let mut all = Vec::new();
         for (lane, lines) in self.tap.lanes.iter().zip(&self.lines) {
-            let came = lines.try_iter().take(most.saturating_sub(all.len()).min(self.tap.room));
-            let before = all.len();
-            all.extend(came);
-            lane.taken.fetch_add((all.len() - before) as u64, Ordering::Release);
+            all.extend(lane.take(lines, most.saturating_sub(all.len())));
         }
         all.sort_by_key(|line| line.at);
         self.taps.0.told.fetch_add(all.len() as u64, Ordering::Relaxed);

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use super::breakers::BreakerSeries;
 use super::load::{LoadSeries, ThrottleSeries};
-use super::seconds::Seconds;
+pub use super::tunnels::{TunnelEnd, Tunnels};
 use crate::names::UpstreamName;
 use crate::net::shown::{ShownCertificate, ShownCertificates};
 use crate::reliability::failover::Group;
@@ -15,40 +14,6 @@ use crate::reliability::payment::{Paid, PaymentOutcome};
 use crate::reliability::retry::RetryReason;
 use crate::reliability::rise_fall::Check;
 use crate::reliability::verdict::{Against, BadReason, Inconclusive, Verdict};
-
-/// What a tunnel tells at its end.
-#[derive(Clone, Copy, Debug)]
-pub struct TunnelEnd {
-    /// Time until the TCP connection stood.
-    pub connect: Duration,
-    /// From the connection to the client's second flight, when it looked like TLS: inferred, not measured.
-    pub handshake: Option<Duration>,
-    /// From the connection to the first byte back.
-    pub first_byte: Option<Duration>,
-    /// Bytes towards the upstream.
-    pub up: u64,
-    /// Bytes back to the client.
-    pub down: u64,
-    /// Ended by a reset of the upstream.
-    pub reset: bool,
-}
-
-/// Sums over all tunnels.
-#[derive(Clone, Debug, Default)]
-pub struct Tunnels {
-    /// Time until the TCP connection stood.
-    pub connect: Seconds,
-    /// TLS, inferred from the record headers.
-    pub handshake: Seconds,
-    /// To the first byte back.
-    pub first_byte: Seconds,
-    /// Bytes towards the upstream.
-    pub up: u64,
-    /// Bytes back to the clients.
-    pub down: u64,
-    /// Ended by a reset.
-    pub resets: u64,
-}
 
 /// Labels of verdicts, in the order they are counted.
 pub const VERDICTS: [&str; 16] = [
@@ -208,6 +173,11 @@ impl UpstreamSeries {
             sum.iter_mut().zip(&shard.verdicts).for_each(|(sum, more)| *sum += more.load(Ordering::Relaxed));
         }
         sum
+    }
+
+    /// Attempts with this verdict since the start.
+    pub fn judged_as(&self, verdict: Verdict) -> u64 {
+        self.verdicts()[place(verdict)]
     }
 
     fn summed(&self, of: impl Fn(&UpstreamShard) -> &AtomicU64) -> u64 {

@@ -11,13 +11,11 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http_body_util::Full;
-use tokio::net::TcpStream;
-
 use super::endpoint::EndpointState;
-use super::{Upstream, connect, local};
+use super::single::{self, Missed, SingleGet};
+use super::{Upstream, connect};
 use crate::config;
-use crate::net::http::{self as http_client, AGENT, AskError, Bound, HttpVersion};
+use crate::net::http::Bound;
 use crate::reliability::failover::{BreakerSight, GroupSight};
 use crate::reliability::outlier::Sees;
 use crate::reliability::rise_fall::{Check, Checked, RiseFall, Round};
@@ -25,21 +23,6 @@ use crate::runtime::drain::Drain;
 use crate::runtime::timer::within;
 use crate::runtime::{clock, pauses};
 use crate::telemetry::event::{Event, UpstreamEvent};
-
-/// Why a check did not pass.
-#[derive(Debug)]
-pub struct Missed {
-    /// What was missed, for the log.
-    told: String,
-    /// It was this side that lacked something (a descriptor, a route for the address): no word about the endpoint.
-    ours: bool,
-}
-
-impl Missed {
-    fn by_peer(told: String) -> Self {
-        Self { told, ours: false }
-    }
-}
 
 /// Makes one active check of an endpoint; `Err` says what was missed.
 pub async fn check(
@@ -60,59 +43,14 @@ pub async fn check(
 type HttpCheck<'a> = Option<(&'a str, (u16, u16))>;
 
 async fn attempt(upstream: &Upstream, endpoint: &EndpointState, asked: HttpCheck<'_>) -> Result<(), Missed> {
-    let tcp = TcpStream::connect(endpoint.addr).await.map_err(|error| Missed {
-        told: format!("connect: {error}"),
-        ours: local::cause(&error).is_some(),
-    })?;
-    let prior = upstream.config.protocol == config::Protocol::H2;
-    let done = match (&upstream.tls, asked) {
-        (None, None) => Ok(()),
-        (None, Some((path, expect))) => ask(tcp, endpoint, path, expect, prior).await,
-        (Some(tls), asked) => {
-            let stream = tls.connect(tcp, &endpoint.host).await;
-            let stream = stream.map_err(|error| Missed::by_peer(format!("TLS: {error}")))?;
-            let h2 = crate::net::tls::negotiated_h2(&stream);
-            match asked {
-                Some((path, expect)) => ask(stream, endpoint, path, expect, h2).await,
-                None => Ok(()),
-            }
-        }
-    };
-    done.map_err(Missed::by_peer)
-}
-
-async fn ask<S>(
-    stream: S,
-    endpoint: &EndpointState,
-    path: &str,
-    expect: (u16, u16),
-    h2: bool,
-) -> Result<(), String>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let authority = endpoint.authority();
-    let uri = if h2 { format!("http://{authority}{path}") } else { path.to_owned() };
-    let mut request = http::Request::get(uri)
-        .header("user-agent", AGENT)
-        .body(Full::default())
-        .map_err(|error| error.to_string())?;
-    if !h2 {
-        let value = http::HeaderValue::from_str(&authority).map_err(|error| error.to_string())?;
-        request.headers_mut().insert("host", value);
-    }
-    let version = if h2 { HttpVersion::Http2 } else { HttpVersion::Http1 };
-    let answer = http_client::ask(stream, version, request, Bound::NOTHING).await;
-    let status = answer.map_err(|error| match error {
-        AskError::NoSession(error) => error.to_string(),
-        AskError::NoAnswer(error) => format!("no answer: {error}"),
-    })?;
-    let status = status.head.status.as_u16();
-    let (low, high) = expect;
+    let get = asked.map(|(path, _)| SingleGet { path, fields: &[], read: Bound::NOTHING });
+    let answer = single::look(upstream, endpoint, get.as_ref()).await?;
+    let (Some(answer), Some((_, (low, high)))) = (answer, asked) else { return Ok(()) };
+    let status = answer.head.status.as_u16();
     if (low..=high).contains(&status) {
         Ok(())
     } else {
-        Err(format!("status {status}, expected {low}-{high}"))
+        Err(Missed::by_peer(format!("status {status}, expected {low}-{high}")))
     }
 }
 

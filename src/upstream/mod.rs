@@ -16,6 +16,7 @@ pub mod load;
 pub mod local;
 mod looks;
 mod making;
+pub mod named;
 pub mod operations;
 pub mod permit;
 pub mod pool;
@@ -28,6 +29,7 @@ pub mod retries;
 pub mod routes;
 mod shared;
 pub mod shares;
+mod single;
 pub mod throttle;
 pub mod unlisted;
 pub mod witness;
@@ -39,6 +41,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use crate::config;
+use crate::names::RouteName;
 use crate::net::tls;
 use crate::reliability::balance::{self, Rank};
 use crate::reliability::failover::Group;
@@ -49,6 +52,7 @@ use crate::reliability::verdict::Verdict;
 use crate::telemetry::breakers::BreakerSeries;
 use crate::telemetry::event::{Event, UpstreamEvent};
 use crate::telemetry::series::{Series, UpstreamSeries};
+use crate::telemetry::unnamed::UnnamedPaths;
 use crate::units::Written as _;
 use endpoint::EndpointState;
 use gate::Gate;
@@ -118,6 +122,15 @@ pub struct RouteEntry {
     pub load: Option<Arc<load::RouteLoad>>,
     /// Its fingerprint; see [`Party`](crate::reliability::party::Party).
     pub fingerprint: u32,
+    /// Where paths of its requests are sampled: it is the built-in last route, and they have no name of their own.
+    pub unnamed: Option<Arc<UnnamedPaths>>,
+}
+
+impl RouteEntry {
+    /// As it is counted and told: the name of the route, or that of an operation of the application which the last route takes.
+    pub fn name(&self) -> &RouteName {
+        &self.series.key.0
+    }
 }
 
 /// Counts one connection of an upstream until it is dropped.

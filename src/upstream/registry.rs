@@ -14,6 +14,7 @@ use super::drill::Injection;
 use super::gate::Gate;
 use super::guard::Listeners;
 use super::making::UpstreamMaker;
+use super::named::{ApplicationNames, NamedRoutes, Naming};
 use super::operations::Operations;
 use super::rates::RateLimiters;
 use super::removed::Removed;
@@ -24,6 +25,7 @@ pub use super::unlisted::HostLookup;
 use super::unlisted::UnlistedHosts;
 use super::{RouteEntry, Upstream};
 use crate::config::{self, Config, Unlisted};
+use crate::message::head::Method;
 use crate::message::host;
 use crate::message::path::normal;
 use crate::names::UpstreamName;
@@ -50,6 +52,10 @@ pub struct World {
     /// Ingress routes, in the order of [`Config::routes`].
     pub routes: Vec<Arc<RouteEntry>>,
     templates: RouteTemplates,
+    /// Names that the application's own document gives.
+    pub application: Arc<ApplicationNames>,
+    /// Requests of the last route that have such a name; `None`: none has.
+    pub named: Option<Arc<NamedRoutes>>,
     hosts: HashMap<String, Arc<RouteEntry>>,
     /// Wildcard hosts: `*.example.com` stands here as `.example.com`.
     wildcards: Vec<(String, Arc<RouteEntry>)>,
@@ -76,14 +82,17 @@ impl World {
         self.upstreams.values().flat_map(Upstream::groups)
     }
 
-    /// The route of a request that came in at the ingress: the first one that takes it.
-    pub fn by_path(&self, host: &str, path: &[u8]) -> Option<Arc<RouteEntry>> {
+    /// The route of a request that came in at the ingress: the first one that takes it; where that is the last one, under the
+    /// name that the application's document has for it.
+    pub fn by_request(&self, host: &str, method: Method, path: &[u8]) -> Option<Arc<RouteEntry>> {
         // In the spelling in which the server behind will read it.
         let (host, path) = (&*host::normal(host), &*normal(path));
         let templated = self.templates.find(host, path);
         let earlier = self.routes.get(..templated.unwrap_or(self.routes.len())).unwrap_or_default();
         let prefixed = earlier.iter().find(|entry| routes::has_prefix(&entry.config, host, path));
-        prefixed.or_else(|| self.routes.get(templated?)).map(Arc::clone)
+        let found = prefixed.or_else(|| self.routes.get(templated?))?;
+        let named = self.named.as_ref().filter(|_| found.unnamed.is_some());
+        Some(Arc::clone(named.and_then(|named| named.find(method, path)).unwrap_or(found)))
     }
 
     /// The egress route of an upstream.
@@ -112,12 +121,13 @@ fn in_force<'a>(first: &'a Arc<Upstream>, on_backup: &BTreeSet<UpstreamName>) ->
 /// Holds the snapshot that requests read, and puts new ones in its place.
 pub struct Registry {
     pub(super) world: ArcSwap<World>,
-    maker: UpstreamMaker,
+    pub(super) maker: UpstreamMaker,
     resolver: Arc<Resolver>,
     unlisted: UnlistedHosts,
     listeners: Arc<Listeners>,
     removed: Removed,
     rates: RateLimiters,
+    pub(super) naming: Naming,
 }
 
 /// Upstreams that need a look-up and a check task: new ones and changed ones.
@@ -132,6 +142,8 @@ impl Registry {
             on_backup: BTreeSet::new(),
             routes: Vec::new(),
             templates: RouteTemplates::default(),
+            application: Arc::default(),
+            named: None,
             hosts: HashMap::new(),
             wildcards: Vec::new(),
             locals: HashMap::new(),
@@ -146,6 +158,7 @@ impl Registry {
             listeners: Arc::default(),
             removed: Removed::default(),
             rates: RateLimiters::default(),
+            naming: Naming::default(),
         });
         let fresh = registry.reconcile(config, clock::instant());
         (registry, fresh)
@@ -210,15 +223,17 @@ impl Registry {
         }
         // What was put in force meanwhile stays.
         self.world.rcu(|now| {
-            self.world_of(Arc::clone(&config), upstreams.clone(), now.on_backup.clone()).beside(now)
+            self.world_of(now, Arc::clone(&config), upstreams.clone(), now.on_backup.clone()).beside(now)
         });
+        self.maker.telemetry.unnamed.begin(now);
         fresh
     }
 
     /// Calls the backup group of these upstreams, and the first one of all others; all else stays as it is.
     pub fn fail_over(&self, on_backup: &BTreeSet<UpstreamName>) {
         self.world.rcu(|now| {
-            self.world_of(Arc::clone(&now.config), now.upstreams.clone(), on_backup.clone()).beside(now)
+            let (config, upstreams) = (Arc::clone(&now.config), now.upstreams.clone());
+            self.world_of(now, config, upstreams, on_backup.clone()).beside(now)
         });
     }
 
@@ -232,6 +247,7 @@ impl Registry {
         let series = self.maker.telemetry.series(&route.name, &upstream.config.name, direction);
         self.maker.telemetry.show_as(&series, route.http_route().as_deref());
         let logged = line::way(route.name.as_str(), upstream.config.name.as_str());
+        let is_last = direction == Direction::Ingress && route.name.as_str() == config::DEFAULT_ROUTE;
         let load = upstream.load.as_ref().filter(|_| direction == Direction::Ingress);
         let limiter = |policy| self.rates.of(&route.name, policy, &series.rate_limit, clock::instant());
         let rates = route.rate_limit.as_ref().map(limiter);
@@ -246,11 +262,14 @@ impl Registry {
             load: load.map(|load| load.route(&route.name)),
             rates,
             fingerprint: Party::named(route.name.as_str()),
+            unnamed: is_last.then(|| Arc::clone(&self.maker.telemetry.unnamed)),
         })
     }
 
+    /// `before`: whose names stay.
     fn world_of(
         &self,
+        before: &World,
         config: Arc<Config>,
         upstreams: HashMap<UpstreamName, Arc<Upstream>>,
         mut on_backup: BTreeSet<UpstreamName>,
@@ -280,7 +299,10 @@ impl Registry {
             })
             .collect();
         let templates = RouteTemplates::of(&routes);
+        let named = self.named(&before.application, &config, &routes);
         World {
+            application: Arc::clone(&before.application),
+            named,
             config,
             upstreams,
             on_backup,

@@ -16,6 +16,7 @@ fn busy_with(upstream: &Upstream, more: &str) -> Proxy {
         r#"
             [ingress]
             listen = "127.0.0.1:0"
+            openapi = "/openapi.json"
             [egress]
             listen = "127.0.0.1:0"
             bypass_ports = [1]
@@ -141,6 +142,7 @@ fn the_metric_families_are_what_dashboards_were_built_on() {
             "egress_bypass_connections_total{",
             "strop_degraded_answers_total{",
             "strop_upstream_on_backup{",
+            "strop_openapi_reads_total{",
         ];
         all.iter().all(|family| text.contains(&format!("\n{family}")))
     });
@@ -205,6 +207,7 @@ fn the_command_line_is_what_scripts_were_written_for() {
         &["check", "--help"],
         &["explain", "--help"],
         &["explain", "request", "--help"],
+        &["explain", "routes", "--help"],
         &["config", "show", "--help"],
         &["config", "diff", "--help"],
         &["doctor", "--help"],

@@ -116,6 +116,8 @@ mod matter;
 mod measuring;
 /// What is buffered has a bound, and whoever holds the most of it goes first.
 mod memory;
+/// The application's own document names its routes.
+mod named;
 /// Names lead where the C library would go: families, search domains, changes, `localhost`.
 mod names;
 /// The contract is valid, and holds for whoever is made of it.
@@ -181,6 +183,8 @@ mod tls;
 mod traffic;
 /// A message is the same whichever version of HTTP carries it.
 mod translated;
+/// Templates are proposed for requests without a name.
+mod unnamed;
 /// WebSockets and other upgrades towards servers that speak HTTP/2.
 mod websockets;
 /// No write is done twice, wherever it breaks.

@@ -224,11 +224,7 @@ impl Outbox {
         let ill = self.ill.get(&*self.known[&id].upstream).is_some_and(|until| *until > self.t);
         let (outcome, taken) = match self.dice.below(if ill { 6 } else { 40 }) {
             0 => (ReplayOutcome::Unsent, false),
-            1 => {
-                let retry_after =
-                    self.dice.chance(0.5).then(|| Duration::from_secs(10 + self.dice.below(60)));
-                (ReplayOutcome::Answered { status: 503, retry_after, undone: false }, false)
-            }
+            1 => (ReplayOutcome::Answered { status: 503, retry_after: self.asks(), undone: false }, false),
             2 => (
                 ReplayOutcome::Answered { status: 500, retry_after: None, undone: false },
                 self.dice.chance(0.5),
@@ -247,6 +243,10 @@ impl Outbox {
         self.flights.push(Flight { id, due, outcome });
     }
 
+    fn asks(&mut self) -> Option<Duration> {
+        self.dice.chance(0.5).then(|| Duration::from_secs(10 + self.dice.below(60)))
+    }
+
     /// The vendor has it, once more perhaps.
     fn takes(&mut self, id: u64) {
         let write = self.known[&id].clone();
@@ -254,7 +254,6 @@ impl Outbox {
         *before += 1;
         let orders = self.ordered.get(&id).copied().unwrap_or_default();
         assert!(write.known_again || *before <= 1 + orders, "{id} is done twice, and nobody knows it again");
-        // A vendor knows a key again for a while; a person's order may come after that.
         let since = self.since.entry(id).or_default();
         *since += 1;
         assert!(orders == 0 || *since <= 1, "{id} is done twice after one order");
@@ -291,8 +290,6 @@ impl Outbox {
         let tries = self.tries.get(&id).copied().unwrap_or_default();
         let spent = next != NextReplay::Dead(DeadReason::Exhausted) || tries >= POLICY.attempts;
         assert!(spent, "{id} has reached its vendor {tries} times, and is given up");
-        let attempts = self.queue.get(id).map_or(0, |write| write.attempts);
-        assert!(attempts < POLICY.attempts + 1, "{id} was sent {attempts} times");
         self.note(Note::Settled(id, next, self.now()), Then::Nothing);
     }
 
@@ -346,7 +343,6 @@ impl Outbox {
             }
         }
         queue.interrupted(self.now());
-        // What it heard in the last seconds is forgotten.
         self.asked.clear();
         for (id, write) in queue.iter() {
             let tries = self.tries.entry(id).or_default();

@@ -291,7 +291,8 @@ pub struct Window {
 pub struct SeriesView {
     /// The route's name, as metrics label it.
     pub route: String,
-    /// Its template where it has one (with its host in front, if it has one of its own), else its name; never a path.
+    /// Its template where it has one (with its host in front, if it has one of its own; with its method, where the application's
+    /// document names it), else its name; never a path.
     pub http_route: String,
     /// The upstream that the route leads to.
     pub upstream: String,

@@ -12,6 +12,7 @@ mod log_level;
 mod outbox;
 mod readiness;
 mod recovery;
+mod routes;
 mod silence;
 mod status;
 mod table;
@@ -28,7 +29,7 @@ use serde_json::json;
 
 use super::door::who;
 use super::output::{complain, say};
-use asking::LiveArgs;
+pub(super) use asking::LiveArgs;
 
 /// Commands about a running sidecar.
 #[derive(Clone, Debug, Subcommand)]
@@ -109,10 +110,17 @@ pub(super) fn live(command: LiveCommand) -> ExitCode {
         LiveCommand::Drain(order) => readiness::drain(&order),
         LiveCommand::Reload(args) => reload(&args),
     };
-    done.unwrap_or_else(|problem| {
-        complain(&problem);
-        ExitCode::from(2)
-    })
+    done.unwrap_or_else(not_done)
+}
+
+/// Tells which templates the requests have that no route has a name for.
+pub(super) fn seen_routes(args: &LiveArgs) -> ExitCode {
+    routes::routes(args).unwrap_or_else(not_done)
+}
+
+fn not_done(problem: String) -> ExitCode {
+    complain(&problem);
+    ExitCode::from(2)
 }
 
 fn reload(args: &LiveArgs) -> Result<ExitCode, String> {
