@@ -237,6 +237,10 @@ impl Service {
         if gone && stands {
             assert_eq!(self.failover.group(), Group::Backup, "nobody is left in the first group");
         }
+        let fine = first.endpoints > 0 && first.passing == ENDPOINTS && first.breaker == BreakerSight::Closed;
+        if backup.passing == 0 && fine {
+            assert_eq!(self.failover.group(), Group::First, "nobody is left in the backup group");
+        }
     }
 
     /// Was there no look in the seconds before?
