@@ -133,7 +133,8 @@ class Bench:
         idle = target.memory()
         window.agreed = verify.answers(scenario, target, self.generators)
         opened = idle_connections(target, scenario.connections)
-        time.sleep(1)
+        # What has just been served is not idle yet.
+        time.sleep(5)
         full = target.memory()
         for connection in opened:
             connection.close()
