@@ -1,6 +1,6 @@
 //! Exchanges as they end, for whoever looks on: taps.
 //!
-//! A tap has a [`Lane`] for each worker: a bounded queue that this worker alone fills and the tap's reader alone empties. What
+//! A tap has a `Lane` for each worker: a bounded queue that this worker alone fills and the tap's reader alone empties. What
 //! finds its lane full is counted and lost, before a line is made of it; nobody waits for anybody. While no tap is open a
 //! worker pays one relaxed load for each exchange. A tap tells of exchanges that began while it was open: of one that began
 //! before, nothing was kept.

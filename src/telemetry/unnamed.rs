@@ -1,6 +1,6 @@
 //! Which paths do requests have that no route has a name for? A bounded sample, folded into templates, for people who write routes.
 //!
-//! Each worker puts some of them a second into a [`Lane`] of its own, without a lock and without allocation; once a second they are
+//! Each worker puts some of them a second into a `Lane` of its own, without a lock and without allocation; once a second they are
 //! folded and counted, off the request path. Nothing is decided by them: they are shown.
 //!
 //! Invariants: at most [`MOST_TEMPLATES`] are told apart, the others are one number; of each request it is known whether it was

@@ -1,8 +1,8 @@
 //! Names that the application's own OpenAPI document gives to its routes, by choice (`ingress.openapi`).
 //!
 //! It only names: requests that no route of the config takes are counted under the operation that they are, and are treated as
-//! the built-in last route says in everything else. [`document`] reads the text, [`book`] gives names and keeps them, [`table`] is
-//! what requests meet, [`naming`] puts it in force, [`reading`] fetches.
+//! the built-in last route says in everything else. `document` reads the text, `book` gives names and keeps them, `table` is
+//! what requests meet, `naming` puts it in force, `reading` fetches.
 
 mod book;
 pub mod document;
