@@ -18,6 +18,8 @@ use crate::strop::Strop;
 
 /// Numbers beyond the day's, for what is asked in the evening.
 pub const EXTRA: u32 = 4_000;
+/// Threads that serve.
+pub const WORKERS: usize = 2;
 /// How long Strop may drain.
 pub const DRAIN: Duration = Duration::from_secs(10);
 /// How long an idle connection of the upstreams is kept.
@@ -78,7 +80,7 @@ fn config(origin: &Origin, dead: SocketAddr) -> String {
     let mut text = format!(
         r#"
             [process]
-            workers = 2
+            workers = {WORKERS}
             drain_for = "{}s"
             [access_log]
             to = "stdout"
