@@ -171,7 +171,6 @@ pub(super) async fn names(State(admin): State<Arc<Admin>>) -> Json<Observed<Rout
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::application::DocumentState;
     use crate::telemetry::labels::Method;
     use crate::telemetry::unnamed::SeenTemplate;
 
@@ -187,18 +186,8 @@ mod tests {
         assert_eq!(told["templates"][0]["methods"]["GET"], 3);
         let none = unnamed(SeenPaths { sampled: 0, ..seen }, now);
         assert!(none.templates.is_empty());
-        let view = DocumentView {
-            path: "/o".to_owned(),
-            every: std::time::Duration::from_millis(1_500),
-            state: DocumentState::Waiting,
-            says: String::new(),
-            asked: None,
-            read: None,
-            operations: 0,
-            skipped: 0,
-            beyond: 2,
-            unnamed: 3,
-        };
+        let wanted = DocumentView::wanted("/o", std::time::Duration::from_millis(1_500));
+        let view = DocumentView { beyond: 2, unnamed: 3, ..wanted };
         let told = serde_json::to_value(document(view, 0, now)).expect("serialises");
         let nulls = ["why", "asked_at", "read_at"].map(|field| told[field].is_null());
         assert_eq!(

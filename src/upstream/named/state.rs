@@ -33,7 +33,7 @@ pub struct DocumentView {
 
 impl DocumentView {
     /// It was not asked for yet.
-    pub(super) fn wanted(path: &str, every: Duration) -> Self {
+    pub fn wanted(path: &str, every: Duration) -> Self {
         Self {
             path: path.to_owned(),
             every,
