@@ -57,7 +57,7 @@ pub(super) struct LeftBehind {
     pub(super) uptime: Uptime,
     /// Recovery runs of this member that go on.
     pub(super) runs: Vec<Run>,
-    /// What recovery has done in the last day.
+    /// What recovery has done in the last day; in a fleet none.
     pub(super) past_runs: Vec<Run>,
 }
 
@@ -244,7 +244,8 @@ impl Records {
             let incidents = if self.shared().is_some() { Vec::new() } else { live(&reader).await? };
             let silences = reader.silences(now.0).await?;
             let runs = reader.recovery_going_on(&self.member).await?;
-            let past_runs = self.past_runs(now).await?;
+            // In a fleet they are another member's, until the duty comes here.
+            let past_runs = if self.shared().is_some() { Vec::new() } else { self.past_runs(now).await? };
             let uptime = self.uptime(&reader, now).await?;
             Ok::<_, StoreError>((incidents, silences, uptime, runs, past_runs))
         };

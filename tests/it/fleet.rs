@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::postgres::Cluster;
 use crate::support::proxy::{Proxy, member};
 use crate::support::upstream::{Upstream, status};
-use crate::support::{eventually, within};
+use crate::support::{eventually, pace, within};
 
 const FAST: &str = "health = { path = \"/up\", interval = \"200ms\", suspect_interval = \"200ms\" }\n";
 
@@ -64,6 +64,10 @@ impl Fleet {
 
                 [incidents.down]
                 confirm = "5s"
+
+                [plans.look]
+                steps = [{{ action = "connection_reset" }}]
+                verify_for = "5m"
 
                 [notify.default]
                 kind = "webhook"
@@ -212,6 +216,33 @@ fn the_duty_moves_when_its_holder_is_killed_and_what_it_left_is_taken_over() {
     // A holder that leaves in order hands over at once.
     assert_eq!(fleet.members.remove(holder).stop(), Some(0));
     within(Duration::from_secs(4), "the last one has the duty", || duty(&fleet.members[0]) == "holds");
+}
+
+/// While its holder runs it, a run is nobody else's, whoever starts; with the duty it is over, and known to whoever has the duty now.
+#[test]
+fn what_the_holder_recovers_is_left_alone_until_the_duty_moves() {
+    let mut fleet = Fleet::start();
+    let runs = |one: &Proxy| one.sre("recovery")["runs"].as_array().expect("a list").clone();
+    let holder = fleet.holder();
+    let order = r#"{"trigger_condition": "look", "context": {"service": "backend"}}"#;
+    let made = fleet.members[holder].post("recovery/trigger", order);
+    assert_eq!(made.status, 200, "{}", made.text());
+    eventually("it has acted", || runs(&fleet.members[holder])[0]["steps"][0]["result"] == "done");
+    let id = runs(&fleet.members[holder])[0]["id"].clone();
+    let toml = fleet.config(fleet.upstream.as_ref().expect("up"));
+    fleet.members.push(member("four", &toml));
+    eventually("another one has come and looked", || of_fleet(&fleet.members[3])["holder"] == NAMES[holder]);
+    pace(Duration::from_secs(2));
+    let others = fleet.members.iter().enumerate().filter(|(at, _)| *at != holder);
+    assert!(others.map(|(_, one)| runs(one)).all(|runs| runs.is_empty()), "it is not theirs");
+    assert!(runs(&fleet.members[holder])[0]["outcome"].is_null(), "it goes on");
+    let mut killed = fleet.members.remove(holder);
+    killed.signal("KILL");
+    drop(killed.leave_behind());
+    let next = || fleet.members.iter().find(|one| duty(one) == "holds");
+    eventually("another one has the duty", || next().is_some());
+    let left = runs(next().expect("just seen"));
+    assert_eq!((&left[0]["id"], &left[0]["outcome"]), (&id, &"withdrawn".into()), "{left:#?}");
 }
 
 #[test]

@@ -25,11 +25,11 @@ impl Control {
         self.fleet.leadership.hear(view.lease, self.observer.at(view.asked), now);
         let Some(update) = view.update else { return self.shift(now) };
         let Update { members, count, roster, holder, whole, incidents, silences, left, past_runs } = update;
-        if let Some(left) = left {
+        let runs = left.map(|left| {
             self.uptime.take_over(left.uptime);
-            self.restore_runs(left.runs, left.past_runs, now);
-        }
-        self.restore_runs(Vec::new(), past_runs, now);
+            left.runs
+        });
+        self.restore_runs(runs.unwrap_or_default(), past_runs, now);
         self.fleet.holder = holder;
         if let Some(roster) = roster {
             self.fleet.roster = (now, roster);
