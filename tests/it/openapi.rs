@@ -40,7 +40,8 @@ fn whatever_is_asked_by_the_contract_is_answered_by_it() {
     let mut command = venv("schemathesis");
     command.current_dir(dir.path()).arg("--config-file").arg(clients("schemathesis.toml"));
     command.arg("run").arg(format!("http://{}/api/v2/sre/openapi.json", proxy.admin()));
-    command.args(["--max-examples", "5", "--workers", "2", "--no-color", "--request-timeout", "20"]);
+    // One worker: threads that parse code beside each other fail in Python 3.11 (python/cpython#106905).
+    command.args(["--max-examples", "5", "--workers", "1", "--no-color", "--request-timeout", "20"]);
     let said = String::from_utf8_lossy(&run_within(Duration::from_secs(400), &mut command)).into_owned();
     // A warning is of the run: that made-up names are of nothing, and made-up months not begun.
     let cases = said.lines().find_map(|line| line.trim().strip_suffix(" passed")?.split_once(" generated, "));
