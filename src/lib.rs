@@ -27,7 +27,7 @@
 //! | what a runbook can check, and what it says | [`reliability::runbook`]; its YAML: `config::runbooks`; asked and told: `control::runbooks` |
 //! | what counts as uptime | [`reliability::ledger`] |
 //! | which requests are refused as ambiguous | [`message::h1::parse`] |
-//! | a config key | its concept's file under [`config`], then `config/reference.toml` and `strop schema > config/schema.json` |
+//! | a config key | its concept's file under [`config`], then `config/reference.toml` and `STROP_WRITE_SHIPPED=1 cargo test --lib -- shipped`, which writes `config/schema.json` |
 //! | what is said of a key, and where its value comes from | [`config::explain`], [`config::origin`] |
 //! | what names the application gives to its routes | [`upstream::named`]; when it is asked: [`reliability::rereading`]; what is proposed without it: [`message::fold`], [`telemetry::unnamed`] |
 //! | what is said of a request that nobody has sent | [`proxy::explain`]; the facts: `proxy::explained` |
@@ -35,7 +35,7 @@
 //! | a metric | the number where it comes about, in [`telemetry`]; its family in `telemetry::metrics`, those of upstreams in `telemetry::dependencies` |
 //! | what is logged, and by whose word | [`telemetry::logging`]; ordered through `control::log_filter` |
 //! | whether traffic may come, and how the process leaves | [`runtime::readiness`], [`runtime::drain`], [`app`]; ordered through `control::readiness` |
-//! | an admin endpoint | `admin::router`, its handler beside its neighbours in [`admin`], closed sets in `admin::words`; its text form is `admin::plain`'s |
+//! | an admin endpoint | `admin::router`, its handler beside its neighbours in [`admin`], closed sets in `admin::declared::words`; then `config/openapi.json`, as the schema; its text form is `admin::plain`'s |
 //! | what a browser is shown | `admin::page`, its files in `assets/`; a terminal: `cli::live`. Both read the API and decide nothing |
 //! | an order that somebody gives | the same, and `admin::texts` for its longest texts; of an incident: `Command` in [`reliability::engine`] |
 //! | what the client sees on failure | [`proxy::reply`]; where a route has a fallback, [`degrade::canned`]; kept answers, [`degrade::stale`] |

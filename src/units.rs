@@ -293,6 +293,7 @@ impl<T: Written> Serialize for Text<T> {
     }
 }
 
+#[cfg(test)]
 impl<T: Written> schemars::JsonSchema for Text<T> {
     fn inline_schema() -> bool {
         true

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
@@ -18,7 +19,8 @@ use super::request::{self, MOST, Parameters};
 const USUAL: u32 = 50;
 
 /// Mutations, the youngest first.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct AuditView {
     /// "store": the log on disk, of every start, and of all sidecars that share the database. "memory": what this start did,
     /// 256 at most, because the store is off or does not answer.
@@ -29,20 +31,21 @@ pub(super) struct AuditView {
 }
 
 /// How many, and from where on.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct AuditQuery {
     /// 1 to 500; 50 without it.
     #[serde(deserialize_with = "request::limit")]
-    #[param(minimum = 1, maximum = 500)]
+    #[cfg_attr(test, param(minimum = 1, maximum = 500))]
     limit: Option<u32>,
     /// `next` of the answer before.
     cursor: Option<String>,
 }
 
 /// Who changed what and why, the youngest first.
-#[utoipa::path(get, path = "/audit", params(AuditQuery), responses((status = 200, body = Observed<AuditView>), (status = 400)))]
+#[cfg_attr(test, utoipa::path(get, path = "/audit", params(AuditQuery), responses((status = 200, body = Observed<AuditView>), (status = 400))))]
 pub(super) async fn audit(
     State(admin): State<Arc<Admin>>,
     Parameters(wanted): Parameters<AuditQuery>,

@@ -69,7 +69,7 @@ fn labels(upstream: &Upstream) -> impl Iterator<Item = String> {
 }
 
 /// All breakers: each upstream's, followed by those of its backup endpoints and of its operations.
-#[utoipa::path(get, path = "/circuit-breakers", responses((status = 200, body = Observed<Breakers>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/circuit-breakers", responses((status = 200, body = Observed<Breakers>))))]
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Breakers>> {
     let moment = clock::now();
     let mut circuit_breakers = Vec::new();
@@ -82,8 +82,8 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Break
 }
 
 /// One breaker by its name.
-#[utoipa::path(get, path = "/circuit-breakers/{name}", params(("name" = String, Path,)),
-    responses((status = 200, body = Observed<Breaker>), (status = 404)))]
+#[cfg_attr(test, utoipa::path(get, path = "/circuit-breakers/{name}", params(("name" = String, Path,)),
+    responses((status = 200, body = Observed<Breaker>), (status = 404))))]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -139,8 +139,8 @@ fn note(outcome: BreakerOutcome) -> String {
 }
 
 /// Hold a breaker open: nothing is sent until the hold expires, or is closed or released.
-#[utoipa::path(post, path = "/circuit-breakers/{name}/open", params(("name" = String, Path,)),
-    request_body = Order, responses((status = 200, body = Observed<Moved>), (status = 400), (status = 404), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/circuit-breakers/{name}/open", params(("name" = String, Path,)),
+    request_body = Order, responses((status = 200, body = Observed<Moved>), (status = 400), (status = 404), (status = 413))))]
 pub(super) async fn open(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -150,8 +150,8 @@ pub(super) async fn open(
 }
 
 /// Close a breaker. One that is open goes to half-open and closes by passing its probes; `force` closes it at once.
-#[utoipa::path(post, path = "/circuit-breakers/{name}/close", params(("name" = String, Path,)),
-    request_body = Order, responses((status = 200, body = Observed<Moved>), (status = 400), (status = 404), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/circuit-breakers/{name}/close", params(("name" = String, Path,)),
+    request_body = Order, responses((status = 200, body = Observed<Moved>), (status = 400), (status = 404), (status = 413))))]
 pub(super) async fn close(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -166,8 +166,8 @@ pub(super) async fn close(
 }
 
 /// End an operator's hold: the evidence rules again.
-#[utoipa::path(post, path = "/circuit-breakers/{name}/release", params(("name" = String, Path,)),
-    request_body = Order, responses((status = 200, body = Observed<Moved>), (status = 400), (status = 404), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/circuit-breakers/{name}/release", params(("name" = String, Path,)),
+    request_body = Order, responses((status = 200, body = Observed<Moved>), (status = 400), (status = 404), (status = 413))))]
 pub(super) async fn release(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,

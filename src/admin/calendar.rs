@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
@@ -24,21 +25,23 @@ const WINDOWS: [&str; 12] =
     ["1mo", "2mo", "3mo", "4mo", "5mo", "6mo", "7mo", "8mo", "9mo", "10mo", "11mo", "12mo"];
 
 /// Of whom, and how far back.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct DaysQuery {
     /// "service" or an upstream; the service as a whole without it.
     service: Option<String>,
     /// Calendar months, 1 to 12, the running one included; 12 without it.
-    #[param(minimum = 1, maximum = 12)]
+    #[cfg_attr(test, param(minimum = 1, maximum = 12))]
     months: Option<u8>,
     /// An IANA name; UTC without it.
     time_zone: Option<String>,
 }
 
 /// One day of the ledger.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct DayView {
     /// Such as 2026-10-25.
     date: String,
@@ -57,7 +60,8 @@ pub(super) struct DayView {
 }
 
 /// The days of the last months.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct DaysView {
     /// "service", or an upstream.
     service: String,
@@ -86,8 +90,8 @@ fn view((day, report): (CalendarDay, Report)) -> DayView {
 }
 
 /// Each day of the last months by the ledger of the store, with what is unknown told as unknown.
-#[utoipa::path(get, path = "/uptime/days", params(DaysQuery),
-    responses((status = 200, body = Observed<DaysView>), (status = 400), (status = 503)))]
+#[cfg_attr(test, utoipa::path(get, path = "/uptime/days", params(DaysQuery),
+    responses((status = 200, body = Observed<DaysView>), (status = 400), (status = 503))))]
 pub(super) async fn days(
     State(admin): State<Arc<Admin>>,
     Parameters(wanted): Parameters<DaysQuery>,

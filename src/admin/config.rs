@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::Admin;
@@ -19,7 +20,7 @@ use crate::control::AuditRecord;
 use crate::runtime::clock;
 
 /// The config in force and the last reload.
-#[utoipa::path(get, path = "/config", responses((status = 200, body = Observed<ConfigView>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/config", responses((status = 200, body = Observed<ConfigView>))))]
 pub(super) async fn show(State(admin): State<Arc<Admin>>) -> Json<Observed<ConfigView>> {
     let status = admin.reloader.status();
     let view = ConfigView {
@@ -36,7 +37,8 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>) -> Json<Observed<Confi
 }
 
 /// Who wants the file read again, and why.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ReloadOrder {
     /// Who; "admin-api" without it.
@@ -46,7 +48,8 @@ pub(super) struct ReloadOrder {
 }
 
 /// A config that was read again and is in force.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct Reloaded {
     /// What asked for it.
     cause: String,
@@ -75,8 +78,8 @@ impl Reloaded {
 }
 
 /// Read the config file again. 409: another reload has not ended, for a file hangs. 422: it cannot run, the last good one stays. Either way the audit log has it.
-#[utoipa::path(post, path = "/config/reload", request_body = ReloadOrder,
-    responses((status = 200, body = Observed<Reloaded>), (status = 400), (status = 409), (status = 422), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/config/reload", request_body = ReloadOrder,
+    responses((status = 200, body = Observed<Reloaded>), (status = 400), (status = 409), (status = 422), (status = 413))))]
 pub(super) async fn reload(State(admin): State<Arc<Admin>>, body: Bytes) -> Result<Response, ApiError> {
     let order = super::request::body::<ReloadOrder>(&body)?;
     let actor = super::request::who(order.actor);

@@ -6,6 +6,7 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::contract::DependencyView;
@@ -24,7 +25,8 @@ use crate::units::Written as _;
 use crate::upstream::Upstream;
 
 /// An incident that is not over.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct LiveIncident {
     pub(super) id: String,
     pub(super) title: String,
@@ -44,7 +46,8 @@ pub(super) struct LiveIncident {
 }
 
 /// Uptime of the service.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct ServiceUptime {
     /// What is promised, 0 to 1.
     pub(super) target: f64,
@@ -53,7 +56,8 @@ pub(super) struct ServiceUptime {
 }
 
 /// Writes that are queued.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct QueuedWrites {
     /// They are to be sent.
     pub(super) waiting: usize,
@@ -62,7 +66,8 @@ pub(super) struct QueuedWrites {
 }
 
 /// How it is, in one sentence and in the numbers beside it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct Dashboard {
     /// The state in one sentence: the worst incident that is not over, since when, who has it.
     pub(super) sentence: String,
@@ -202,7 +207,7 @@ fn breaker(upstream: &Upstream, now: Instant) -> Option<String> {
 }
 
 /// The whole at a glance: the state in one sentence, what is the matter, what Strop does about it, and the numbers beside it.
-#[utoipa::path(get, path = "/dashboard", responses((status = 200, body = Observed<Dashboard>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/dashboard", responses((status = 200, body = Observed<Dashboard>))))]
 pub(super) async fn dashboard(State(admin): State<Arc<Admin>>) -> Json<Observed<Dashboard>> {
     let snapshot = admin.control.snapshot();
     let health = dependencies::of_the_whole(&admin);

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::Admin;
@@ -20,11 +21,12 @@ use crate::reliability::degradation::{DegradationPolicy, Level};
 use crate::runtime::clock::{self, Moment};
 
 /// An order about the degradation level.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct LevelRequest {
     /// At least this level, 1 to 3; 0 ends an order. Required.
-    #[schema(minimum = 0, maximum = 3)]
+    #[cfg_attr(test, schema(minimum = 0, maximum = 3))]
     level: Option<u8>,
     /// Why; shown to everybody.
     reason: Option<String>,
@@ -35,7 +37,8 @@ pub(super) struct LevelRequest {
 }
 
 /// What a level means, beside what the levels below it mean.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct LevelMeaning {
     /// 1 to 3.
     level: u8,
@@ -48,7 +51,8 @@ pub(super) struct LevelMeaning {
 }
 
 /// How much of the service is given up, and why.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct DegradationView {
     /// 0 (nothing is given up) to 3.
     level: u8,
@@ -71,7 +75,8 @@ pub(super) struct DegradationView {
 }
 
 /// What an order did.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct LevelChanged {
     /// As it is now.
     degradation: DegradationView,
@@ -122,7 +127,7 @@ impl DegradationView {
 }
 
 /// The degradation level: what is given up, since when, why, until when, and what each level means.
-#[utoipa::path(get, path = "/degradation", responses((status = 200, body = Observed<DegradationView>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/degradation", responses((status = 200, body = Observed<DegradationView>))))]
 pub(super) async fn show(State(admin): State<Arc<Admin>>) -> Json<Observed<DegradationView>> {
     let view = DegradationView::now(&admin, clock::now());
     Provenance::now().answer(&admin, view)
@@ -141,8 +146,8 @@ fn raise(level: Option<u8>, ttl: Option<&str>) -> Result<Option<(Level, Duration
 }
 
 /// Raise the degradation level for a while, or end an order (level 0). What open breakers mean stays.
-#[utoipa::path(post, path = "/degradation", request_body = LevelRequest,
-    responses((status = 200, body = Observed<LevelChanged>), (status = 400), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/degradation", request_body = LevelRequest,
+    responses((status = 200, body = Observed<LevelChanged>), (status = 400), (status = 413))))]
 pub(super) async fn order(
     State(admin): State<Arc<Admin>>,
     body: Bytes,

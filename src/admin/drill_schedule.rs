@@ -1,13 +1,15 @@
 //! The drill of each month, as the API shows it.
 
 use serde::Serialize;
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::contract::moment::when;
 use crate::control::DrillScheduleView;
 
 /// The drill of each month.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct DrillScheduleShown {
     /// When, such as "first tuesday at 10:00 Europe/Berlin".
     when: String,

@@ -9,6 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
@@ -28,7 +29,8 @@ use crate::runtime::clock;
 use crate::units::{Percent, Written};
 
 /// A drill to be.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct DrillRequest {
     /// Whose requests are hit. Required.
@@ -38,7 +40,7 @@ pub(super) struct DrillRequest {
     /// With latency: how much later a request is sent, such as "500ms"; at most 60 s.
     latency: Option<String>,
     /// With error: the status; 503 without it.
-    #[schema(minimum = 500, maximum = 599)]
+    #[cfg_attr(test, schema(minimum = 500, maximum = 599))]
     status: Option<u16>,
     /// The share of requests that are hit, such as "20%". Required.
     percent: Option<String>,
@@ -57,7 +59,8 @@ pub(super) struct DrillRequest {
 }
 
 /// Who ends it, and why.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct DrillStop {
     /// Who; "admin-api" without it.
@@ -71,8 +74,9 @@ pub(super) const FORMS: [(&str, ReportFormat); 3] =
     [("markdown", ReportFormat::Markdown), ("html", ReportFormat::Html), ("json", ReportFormat::Json)];
 
 /// How a report is to be told.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct DrillReportWanted {
     /// markdown, html or json; json without it.
@@ -80,7 +84,8 @@ pub(super) struct DrillReportWanted {
 }
 
 /// An incident of a drill.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct DrillIncidentView {
     id: String,
     state: &'static str,
@@ -93,7 +98,8 @@ pub(super) struct DrillIncidentView {
 }
 
 /// A drill, with what was measured so far. Null: not observed.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct DrillView {
     id: String,
     upstream: String,
@@ -151,7 +157,8 @@ pub(super) struct DrillView {
 }
 
 /// Drills at hand.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct DrillList {
     /// Drills may be ordered: `drill.mode` is on.
     enabled: bool,
@@ -162,7 +169,8 @@ pub(super) struct DrillList {
 }
 
 /// What an order did.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct DrillChanged {
     /// As it is now.
     drill: DrillView,
@@ -325,7 +333,7 @@ fn unknown(id: &str) -> ApiError {
 }
 
 /// Drills: the one that goes on, and those that are over.
-#[utoipa::path(get, path = "/drills", responses((status = 200, body = Observed<DrillList>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/drills", responses((status = 200, body = Observed<DrillList>))))]
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<DrillList>> {
     let enabled = admin.registry.snapshot().config.drill.mode == crate::reliability::drill::DrillMode::On;
     let drills = admin.control.drills().iter().map(DrillView::of).collect();
@@ -334,9 +342,9 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Drill
 }
 
 /// The report of one drill.
-#[utoipa::path(get, path = "/drills/{id}", params(("id" = String, Path,), DrillReportWanted),
+#[cfg_attr(test, utoipa::path(get, path = "/drills/{id}", params(("id" = String, Path,), DrillReportWanted),
     responses((status = 200, content((Observed<DrillView> = "application/json"), (String = "text/html"), (String = "text/markdown"))),
-        (status = 400), (status = 404)))]
+        (status = 400), (status = 404))))]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -355,8 +363,8 @@ pub(super) async fn show(
 }
 
 /// Put a fault into part of one upstream's requests for a while, and measure how soon that is detected and over.
-#[utoipa::path(post, path = "/drills", request_body = DrillRequest,
-    responses((status = 200, body = Observed<DrillChanged>), (status = 400), (status = 404), (status = 409), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/drills", request_body = DrillRequest,
+    responses((status = 200, body = Observed<DrillChanged>), (status = 400), (status = 404), (status = 409), (status = 413))))]
 pub(super) async fn begin(
     State(admin): State<Arc<Admin>>,
     body: Bytes,
@@ -367,8 +375,8 @@ pub(super) async fn begin(
 }
 
 /// End the injection that goes on: no request is hit any more when this answers.
-#[utoipa::path(delete, path = "/drills", request_body = DrillStop,
-    responses((status = 200, body = Observed<DrillChanged>), (status = 409), (status = 413)))]
+#[cfg_attr(test, utoipa::path(delete, path = "/drills", request_body = DrillStop,
+    responses((status = 200, body = Observed<DrillChanged>), (status = 409), (status = 413))))]
 pub(super) async fn end(
     State(admin): State<Arc<Admin>>,
     body: Bytes,

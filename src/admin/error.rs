@@ -4,7 +4,6 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use crate::config::reload::{Busy, ReloadOutcome};
 use crate::control::RunbookRefused;
@@ -88,7 +87,8 @@ pub(super) enum ApiError {
 }
 
 /// What is wrong (RFC 9457). On the traffic port the same with `request_id`.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Error {
     /// Always about:blank: `code` says what it is.
     #[serde(rename = "type")]
@@ -194,7 +194,8 @@ impl IntoResponse for ApiError {
 }
 
 /// What is wrong with a config, and the whole outcome beside it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct ConfigRefused {
     #[serde(flatten)]
     error: Error,

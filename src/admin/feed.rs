@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde::Deserialize;
+#[cfg(test)]
 use utoipa::IntoParams;
 
 use super::Admin;
@@ -29,8 +30,9 @@ const USUAL: u32 = 50;
 const KIND: &str = "application/atom+xml";
 
 /// Which incidents, and how many.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct FeedQuery {
     /// critical, high, medium or low.
@@ -39,13 +41,13 @@ pub(super) struct FeedQuery {
     service: Option<String>,
     /// How many are looked at, the youngest first: 1 to 500; 50 without it.
     #[serde(deserialize_with = "request::limit")]
-    #[param(minimum = 1, maximum = 500)]
+    #[cfg_attr(test, param(minimum = 1, maximum = 500))]
     limit: Option<u32>,
 }
 
 /// Confirmed incidents as an Atom feed, the youngest first.
-#[utoipa::path(get, path = "/incidents.atom", params(FeedQuery),
-    responses((status = 200, content_type = "application/atom+xml", body = String), (status = 304), (status = 400), (status = 503)))]
+#[cfg_attr(test, utoipa::path(get, path = "/incidents.atom", params(FeedQuery),
+    responses((status = 200, content_type = "application/atom+xml", body = String), (status = 304), (status = 400), (status = 503))))]
 pub(super) async fn atom(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,

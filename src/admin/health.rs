@@ -28,7 +28,7 @@ pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> impl IntoResponse
 }
 
 /// Liveness, readiness and dependencies: how the whole is and why, then what that was decided by.
-#[utoipa::path(get, path = "/health/comprehensive", responses((status = 200, body = Observed<HealthView>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/health/comprehensive", responses((status = 200, body = Observed<HealthView>))))]
 pub(super) async fn comprehensive(State(admin): State<Arc<Admin>>) -> Json<Observed<HealthView>> {
     let snapshot = admin.control.snapshot();
     Provenance::looked(&admin, &snapshot).answer(&admin, HealthView::of(&admin, &snapshot))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::contract::DependencyView;
@@ -16,7 +17,8 @@ use crate::store::StoreStatus;
 use crate::units::At;
 
 /// All that is known of the health of the sidecar and of what it depends on.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct HealthView {
     /// Confirmed incidents that are not over.
     incidents_open: usize,
@@ -34,7 +36,8 @@ pub(super) struct HealthView {
 }
 
 /// This process: its state, version and resources.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 struct Sidecar {
     alive: bool,
     ready: bool,
@@ -52,14 +55,16 @@ struct Sidecar {
 }
 
 /// File descriptors of this process; null: not observable.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 struct Descriptors {
     in_use: Option<u64>,
     limit: Option<u64>,
 }
 
 /// Bytes of traffic that are buffered; null: not observable.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 struct Buffers {
     limit: Option<usize>,
     process: usize,
@@ -69,7 +74,8 @@ struct Buffers {
 }
 
 /// The config in force.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 struct ConfigHealth {
     generation: u64,
     hash: String,
@@ -78,7 +84,8 @@ struct ConfigHealth {
 }
 
 /// The store, as this sidecar finds it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 struct StoreHealth {
     /// ok, unreachable, full, damaged, gone or replaced.
     state: &'static str,
@@ -97,7 +104,8 @@ struct StoreHealth {
 }
 
 /// Copies of the store.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 struct BackupHealth {
     /// null: there is none.
     last_good: Option<GoodCopyView>,
@@ -108,7 +116,8 @@ struct BackupHealth {
 }
 
 /// A copy that was restored and compared.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 struct GoodCopyView {
     file: String,
     at: String,
@@ -117,14 +126,16 @@ struct GoodCopyView {
 }
 
 /// Since when no copy succeeds, and why.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 struct Failing {
     since: String,
     last_error: String,
 }
 
 /// Those who share the store.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 struct Fleet {
     member: String,
     /// holds, follows or alone.
@@ -137,7 +148,8 @@ struct Fleet {
 }
 
 /// One member of the fleet.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 struct Member {
     name: String,
     boot: String,
@@ -148,7 +160,8 @@ struct Member {
 }
 
 /// Who outside is told that all is watched.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 struct HeartbeatView {
     every_seconds: u64,
     /// null: not heard yet since the start.
@@ -172,7 +185,8 @@ impl HeartbeatView {
 }
 
 /// How near its end a resource is.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 struct ResourceView {
     /// cpu, memory, disk or network.
     resource: &'static str,
@@ -185,7 +199,8 @@ struct ResourceView {
 }
 
 /// Connections of the pod that go out beside the egress.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 struct BypassView {
     /// null: not observable, and `note` says why.
     connections: Option<u64>,
@@ -197,7 +212,8 @@ struct BypassView {
 }
 
 /// One address that is reached beside the egress.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 struct BypassExample {
     address: String,
     upstream: Option<String>,

@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
+#[cfg(test)]
 use utoipa::IntoParams;
 
 use super::contract::incidents::{
@@ -31,8 +32,9 @@ use crate::store::IncidentFilter;
 const USUAL: u32 = 50;
 
 /// Which incidents, and how many.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct IncidentQuery {
     /// suspected, open, acknowledged, mitigating, monitoring, resolved, reviewed or cleared.
@@ -51,7 +53,7 @@ pub(super) struct IncidentQuery {
     last_event_id: Option<String>,
     /// 1 to 500; 50 without it.
     #[serde(deserialize_with = "request::limit")]
-    #[param(minimum = 1, maximum = 500)]
+    #[cfg_attr(test, param(minimum = 1, maximum = 500))]
     limit: Option<u32>,
     /// `next` of the answer before.
     cursor: Option<String>,
@@ -66,8 +68,8 @@ impl IncidentQuery {
 }
 
 /// Incidents, the youngest first: those that are not over, or all.
-#[utoipa::path(get, path = "/incidents", params(IncidentQuery),
-    responses((status = 200, body = Observed<Incidents>), (status = 304), (status = 400), (status = 503)))]
+#[cfg_attr(test, utoipa::path(get, path = "/incidents", params(IncidentQuery),
+    responses((status = 200, body = Observed<Incidents>), (status = 304), (status = 400), (status = 503))))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
@@ -153,8 +155,8 @@ async fn stored(admin: &Admin, wanted: &IncidentQuery, limit: u32) -> Result<Fou
 }
 
 /// One incident with its timeline.
-#[utoipa::path(get, path = "/incidents/{id}", params(("id" = String, Path,)),
-    responses((status = 200, body = Observed<IncidentView>), (status = 304), (status = 404), (status = 503)))]
+#[cfg_attr(test, utoipa::path(get, path = "/incidents/{id}", params(("id" = String, Path,)),
+    responses((status = 200, body = Observed<IncidentView>), (status = 304), (status = 404), (status = 503))))]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
@@ -209,8 +211,8 @@ async fn order(
 }
 
 /// Take an incident: nobody else is called about it.
-#[utoipa::path(post, path = "/incidents/{id}/ack", params(("id" = String, Path,)), request_body = AckOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 404), (status = 409), (status = 413), (status = 429)))]
+#[cfg_attr(test, utoipa::path(post, path = "/incidents/{id}/ack", params(("id" = String, Path,)), request_body = AckOrder,
+    responses((status = 200, body = Observed<Changed>), (status = 404), (status = 409), (status = 413), (status = 429))))]
 pub(super) async fn ack(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -223,8 +225,8 @@ pub(super) async fn ack(
 }
 
 /// End an incident. While its condition holds that is refused with 409, unless `force` is true.
-#[utoipa::path(post, path = "/incidents/{id}/resolve", params(("id" = String, Path,)), request_body = ResolveOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 404), (status = 409), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/incidents/{id}/resolve", params(("id" = String, Path,)), request_body = ResolveOrder,
+    responses((status = 200, body = Observed<Changed>), (status = 404), (status = 409), (status = 413))))]
 pub(super) async fn resolve(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -239,8 +241,8 @@ pub(super) async fn resolve(
 }
 
 /// Write something onto the timeline.
-#[utoipa::path(post, path = "/incidents/{id}/note", params(("id" = String, Path,)), request_body = NoteOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429)))]
+#[cfg_attr(test, utoipa::path(post, path = "/incidents/{id}/note", params(("id" = String, Path,)), request_body = NoteOrder,
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429))))]
 pub(super) async fn note(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -254,8 +256,8 @@ pub(super) async fn note(
 }
 
 /// Put somebody in charge.
-#[utoipa::path(post, path = "/incidents/{id}/assign", params(("id" = String, Path,)), request_body = AssignOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429)))]
+#[cfg_attr(test, utoipa::path(post, path = "/incidents/{id}/assign", params(("id" = String, Path,)), request_body = AssignOrder,
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429))))]
 pub(super) async fn assign(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -270,8 +272,8 @@ pub(super) async fn assign(
 
 /// Say how bad an incident is, up or down. What a person has lowered rises again only when the
 /// evidence says worse than before.
-#[utoipa::path(post, path = "/incidents/{id}/rate", params(("id" = String, Path,)), request_body = RateOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429)))]
+#[cfg_attr(test, utoipa::path(post, path = "/incidents/{id}/rate", params(("id" = String, Path,)), request_body = RateOrder,
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429))))]
 pub(super) async fn rate(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -286,8 +288,8 @@ pub(super) async fn rate(
 
 /// Write down what was learnt from a resolved incident. Complete, it makes the incident reviewed; otherwise 400 says what is
 /// missing. An incident that ended weeks ago is fetched from the store.
-#[utoipa::path(post, path = "/incidents/{id}/review", params(("id" = String, Path,)), request_body = ReviewOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429)))]
+#[cfg_attr(test, utoipa::path(post, path = "/incidents/{id}/review", params(("id" = String, Path,)), request_body = ReviewOrder,
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429))))]
 pub(super) async fn review(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -300,8 +302,8 @@ pub(super) async fn review(
 }
 
 /// Open an incident by hand, to see that it is shown and that people are reached.
-#[utoipa::path(post, path = "/test/incident", request_body = TestOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 413), (status = 429)))]
+#[cfg_attr(test, utoipa::path(post, path = "/test/incident", request_body = TestOrder,
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 413), (status = 429))))]
 pub(super) async fn test(
     State(admin): State<Arc<Admin>>,
     body: Bytes,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::contract::moment::when;
@@ -20,7 +21,8 @@ use crate::units::At;
 use crate::upstream::Upstream;
 
 /// One listener of this process.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct ListenerView {
     /// admin, probes, inbound, ingress, egress, or the upstream of a local one.
     name: String,
@@ -33,7 +35,8 @@ pub(super) struct ListenerView {
 }
 
 /// A certificate that clients of this process are shown.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct CertificateView {
     /// The listener that shows it.
     listener: String,
@@ -48,7 +51,8 @@ pub(super) struct CertificateView {
 }
 
 /// The certificate that a server of an upstream shows to this process.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct UpstreamCertificateView {
     upstream: String,
     /// The name that it is verified for.
@@ -66,7 +70,8 @@ pub(super) struct UpstreamCertificateView {
 }
 
 /// Listeners and certificates.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct Infrastructure {
     listeners: Vec<ListenerView>,
     /// Those of listeners that speak TLS, looked at every ten seconds; empty for so long after the start. One that is about to run out is an incident.
@@ -124,7 +129,7 @@ fn certificate(listener: String, (from, until): (At, At), now: At) -> Certificat
 }
 
 /// Where this process listens, and how long the certificates last that it shows and is shown.
-#[utoipa::path(get, path = "/infrastructure", responses((status = 200, body = Observed<Infrastructure>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/infrastructure", responses((status = 200, body = Observed<Infrastructure>))))]
 pub(super) async fn infrastructure(State(admin): State<Arc<Admin>>) -> Json<Observed<Infrastructure>> {
     let (counts, certificates) = (admin.telemetry.listener_counts(), admin.own.certificates());
     let listener = |(name, address): &(String, std::net::SocketAddr)| ListenerView {
@@ -148,7 +153,8 @@ fn has_tls(admin: &Admin) -> bool {
 }
 
 /// A rule that makes incidents.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct RuleView {
     rule: &'static str,
     /// What it finds.
@@ -164,7 +170,8 @@ pub(super) struct RuleView {
 }
 
 /// The rules in force.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct Rules {
     /// What stands first explains what stands after it.
     rules: Vec<RuleView>,
@@ -173,7 +180,7 @@ pub(super) struct Rules {
 }
 
 /// Each rule with its threshold in force, and what it finds at this moment.
-#[utoipa::path(get, path = "/rules", responses((status = 200, body = Observed<Rules>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/rules", responses((status = 200, body = Observed<Rules>))))]
 pub(super) async fn rules(State(admin): State<Arc<Admin>>) -> Json<Observed<Rules>> {
     let (snapshot, config) = (admin.control.snapshot(), admin.reloader.status().config);
     let policy = &config.watch.policy.detect;

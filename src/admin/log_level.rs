@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::Admin;
@@ -19,7 +20,8 @@ use crate::runtime::clock::{self, Moment};
 use crate::telemetry::logging::{Filter, FilterView};
 
 /// An order about what is logged.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct LogLevelRequest {
     /// A level (off, error, warn, info, debug, trace) or tracing's directives, such as "info,strop=debug". Required.
@@ -33,7 +35,8 @@ pub(super) struct LogLevelRequest {
 }
 
 /// What is logged, and by whose word.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct LogLevelView {
     /// The filter in force.
     filter: String,
@@ -50,7 +53,8 @@ pub(super) struct LogLevelView {
 }
 
 /// What an order did.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct LogLevelChanged {
     /// As it is now.
     log_level: LogLevelView,
@@ -85,8 +89,8 @@ fn filter(admin: &Admin) -> Result<&Filter, ApiError> {
 }
 
 /// What is logged: the filter in force, what the config says, and until when an order holds.
-#[utoipa::path(get, path = "/log-level",
-    responses((status = 200, body = Observed<LogLevelView>), (status = 409)))]
+#[cfg_attr(test, utoipa::path(get, path = "/log-level",
+    responses((status = 200, body = Observed<LogLevelView>), (status = 409))))]
 pub(super) async fn show(State(admin): State<Arc<Admin>>) -> Result<Json<Observed<LogLevelView>>, ApiError> {
     let view = LogLevelView::of(filter(&admin)?, clock::now());
     Ok(Provenance::now().answer(&admin, view))
@@ -110,8 +114,8 @@ async fn obey(
 }
 
 /// Log by another filter for a while; then what the config says is in force again. A reload does not end it, a restart does.
-#[utoipa::path(post, path = "/log-level", request_body = LogLevelRequest,
-    responses((status = 200, body = Observed<LogLevelChanged>), (status = 400), (status = 409), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/log-level", request_body = LogLevelRequest,
+    responses((status = 200, body = Observed<LogLevelChanged>), (status = 400), (status = 409), (status = 413))))]
 pub(super) async fn order(
     State(admin): State<Arc<Admin>>,
     body: Bytes,
@@ -126,8 +130,8 @@ pub(super) async fn order(
 }
 
 /// End an order: what the config says is logged again.
-#[utoipa::path(post, path = "/log-level/release", request_body = ActorOrder,
-    responses((status = 200, body = Observed<LogLevelChanged>), (status = 400), (status = 409), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/log-level/release", request_body = ActorOrder,
+    responses((status = 200, body = Observed<LogLevelChanged>), (status = 400), (status = 409), (status = 413))))]
 pub(super) async fn release(
     State(admin): State<Arc<Admin>>,
     body: Bytes,

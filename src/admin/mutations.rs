@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 use serde_json::Value;
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::contract::moment::when;
@@ -17,7 +18,8 @@ use crate::units::At;
 const REMEMBERED: usize = 256;
 
 /// A mutation that was done.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct Mutation {
     /// What the answer to the order called `audit_id`: it is part of the row's hashed body.
     id: String,
@@ -36,7 +38,7 @@ pub(super) struct Mutation {
     /// The row's hash; null: it is in memory only.
     hash: Option<String>,
     /// What else the row says, such as a config's generation and paths; null: nothing.
-    #[schema(value_type = Object)]
+    #[cfg_attr(test, schema(value_type = Object))]
     details: Option<Value>,
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::Admin;
@@ -17,10 +18,12 @@ use crate::upstream::RouteEntry;
 use crate::upstream::named::{DocumentView, GoneName};
 
 /// Who names routes.
+#[cfg(test)]
 pub(super) const NAMED_BY: [&str; 3] = ["config", "document", "built_in"];
 
 /// One route of the ingress.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct RouteNameView {
     /// As metrics, incidents and logs name it.
     name: String,
@@ -37,7 +40,8 @@ pub(super) struct RouteNameView {
 }
 
 /// The application's own OpenAPI document.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct OpenapiDocumentView {
     /// Where it is asked for: `ingress.openapi`.
     path: String,
@@ -60,7 +64,8 @@ pub(super) struct OpenapiDocumentView {
 }
 
 /// A template that requests have which no route has a name for. It is a guess and is never used.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct SeenTemplateView {
     /// Numbers, ids and dates are parameters, all else is as it was sent.
     template: String,
@@ -73,7 +78,8 @@ pub(super) struct SeenTemplateView {
 }
 
 /// Requests of the last route, `default`, that have no name of their own.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct UnnamedView {
     /// Since when they are counted: the start, a reload, or new names.
     since: String,
@@ -88,7 +94,8 @@ pub(super) struct UnnamedView {
 }
 
 /// The routes of the ingress by name.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct RouteNames {
     /// In the order in which they are asked, then those that the application's document names, then names that have gone.
     routes: Vec<RouteNameView>,
@@ -154,7 +161,7 @@ fn unnamed(seen: SeenPaths, now: Moment) -> UnnamedView {
 }
 
 /// The routes of the ingress, who has named them, and what the requests look like that have no name of their own.
-#[utoipa::path(get, path = "/routes", responses((status = 200, body = Observed<RouteNames>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/routes", responses((status = 200, body = Observed<RouteNames>))))]
 pub(super) async fn names(State(admin): State<Arc<Admin>>) -> Json<Observed<RouteNames>> {
     let (world, now) = (admin.registry.snapshot(), clock::now());
     let in_force = world.counted_routes().map(|entry| route(entry));

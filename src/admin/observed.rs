@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use serde::Serialize;
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::Admin;
@@ -14,7 +15,8 @@ use crate::reliability::health::Health;
 use crate::runtime::clock::{self, Moment};
 
 /// An answer with its status, age and source.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct Observed<T: Serialize> {
     /// healthy, recovering, degraded, unhealthy or unknown: of what was asked for, else of the whole.
     pub status: &'static str,

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::Admin;
@@ -20,7 +21,8 @@ use crate::reliability::outbox::{QueuePhase, QueueSums, QueuedWrite};
 const MOST: usize = 500;
 
 /// What is queued.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct OutboxView {
     /// There is an outbox: the config has the table `[outbox]`.
     enabled: bool,
@@ -37,7 +39,8 @@ pub(super) struct OutboxView {
 }
 
 /// One queued write, without its head and its body.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct QueuedWriteView {
     id: u64,
     upstream: String,
@@ -59,7 +62,8 @@ pub(super) struct QueuedWriteView {
 }
 
 /// What an order did.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct OutboxChanged {
     /// As it is now, or was when it was dropped.
     write: QueuedWriteView,
@@ -70,7 +74,8 @@ pub(super) struct OutboxChanged {
 }
 
 /// Who says so, and why.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct WriteDecision {
     /// Who; "admin-api" without it.
@@ -102,7 +107,7 @@ impl QueuedWriteView {
 }
 
 /// What is queued: counts, age, and the writes without heads and bodies.
-#[utoipa::path(get, path = "/outbox", responses((status = 200, body = Observed<OutboxView>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/outbox", responses((status = 200, body = Observed<OutboxView>))))]
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<OutboxView>> {
     let queued = admin.control.queued();
     let enabled = queued.is_some();
@@ -121,8 +126,8 @@ pub(super) fn sums(all: &[(u64, QueuedWrite)]) -> QueueSums {
 }
 
 /// Send a dead letter, or a write that waits, as soon as its turn comes. What may have arrived may then arrive twice.
-#[utoipa::path(post, path = "/outbox/{id}/retry", params(("id" = String, Path,)), request_body = WriteDecision,
-    responses((status = 200, body = Observed<OutboxChanged>), (status = 404), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/outbox/{id}/retry", params(("id" = String, Path,)), request_body = WriteDecision,
+    responses((status = 200, body = Observed<OutboxChanged>), (status = 404), (status = 413))))]
 pub(super) async fn retry(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -132,8 +137,8 @@ pub(super) async fn retry(
 }
 
 /// Drop a dead letter, or a write that waits: it is never sent.
-#[utoipa::path(post, path = "/outbox/{id}/drop", params(("id" = String, Path,)), request_body = WriteDecision,
-    responses((status = 200, body = Observed<OutboxChanged>), (status = 404), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/outbox/{id}/drop", params(("id" = String, Path,)), request_body = WriteDecision,
+    responses((status = 200, body = Observed<OutboxChanged>), (status = 404), (status = 413))))]
 pub(super) async fn discard(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
+#[cfg(test)]
 use utoipa::IntoParams;
 
 use super::Admin;
@@ -47,8 +48,9 @@ fn budgets(series: &Series, chance: f64, now: Instant) -> Option<BTreeMap<&'stat
 }
 
 /// Which routes, and over which window.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct PerformanceQuery {
     /// Only this route.
@@ -112,8 +114,8 @@ fn view(series: &Series, spans: &[LatencyWindow], chance: f64, now: Instant) -> 
 }
 
 /// Latency by route, in rolling windows.
-#[utoipa::path(get, path = "/performance", params(PerformanceQuery),
-    responses((status = 200, body = Observed<Performance>), (status = 400), (status = 404)))]
+#[cfg_attr(test, utoipa::path(get, path = "/performance", params(PerformanceQuery),
+    responses((status = 200, body = Observed<Performance>), (status = 400), (status = 404))))]
 pub(super) async fn performance(
     State(admin): State<Arc<Admin>>,
     Parameters(wanted): Parameters<PerformanceQuery>,
@@ -135,7 +137,7 @@ pub(super) async fn performance(
 }
 
 /// The metrics as JSON; Prometheus reads them at /metrics.
-#[utoipa::path(get, path = "/metrics", responses((status = 200, body = Observed<MetricsView>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/metrics", responses((status = 200, body = Observed<MetricsView>))))]
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Json<Observed<MetricsView>> {
     let text = crate::telemetry::metrics::exposition(&admin.telemetry, None).body;
     let samples: Vec<Sample> = text
@@ -152,7 +154,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Json<Observed<Me
 }
 
 /// The histograms of an hour as an HdrHistogram log: a minute each, old ones of busy routes up to five, microseconds.
-#[utoipa::path(get, path = "/latency.hlog", responses((status = 200, body = String, content_type = "text/plain")))]
+#[cfg_attr(test, utoipa::path(get, path = "/latency.hlog", responses((status = 200, body = String, content_type = "text/plain"))))]
 pub(super) async fn hlog(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),

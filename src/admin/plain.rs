@@ -3,79 +3,33 @@
 //! One renderer for all looks that answer in JSON: fields first, a line each, then a table for each list. It reads what the
 //! handler has answered and knows no field of it; programs read the JSON.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use utoipa::openapi::content::ContentBuilder;
-use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{Object, Type};
-use utoipa::openapi::{OpenApi, RefOr, Required, Response as Described};
 
-use super::request;
-use super::strict::below;
+use super::served::below;
+use super::{request, served};
 use crate::report::table::{plain, table};
 
 /// The forms of an answer that has no other ones.
 pub(super) const FORMS: [&str; 2] = ["json", "text"];
-const TEXT: &str = "text/plain";
+pub(super) const TEXT: &str = "text/plain";
 /// What was not observed.
 const NOTHING: &str = "–";
 
-/// The paths below the prefix whose answers have both forms.
-#[derive(Debug, Default)]
-pub(super) struct PlainPaths(BTreeSet<String>);
-
-impl PlainPaths {
-    /// What the contract says.
-    pub(super) fn of(document: &OpenApi) -> Self {
-        let all = document.paths.paths.iter();
-        let plain = all.filter(|(_, item)| item.get.as_ref().is_some_and(|get| contents(get) == Some(2)));
-        Self(plain.map(|(path, _)| below(path).to_owned()).collect())
-    }
-}
-
-/// In how many forms it answers, where JSON is one of them and text at most the other.
-fn contents(get: &Operation) -> Option<usize> {
-    let Some(RefOr::T(answer)) = get.responses.responses.get("200") else { return None };
-    let known = |kind: &String| kind == "application/json" || kind == TEXT;
-    let is_json = answer.content.contains_key("application/json") && answer.content.keys().all(known);
-    is_json.then_some(answer.content.len())
-}
-
-/// Writes the parameter `format` and the second form into each look that answers in JSON alone.
-pub(super) fn describe(document: &mut OpenApi) {
-    for item in document.paths.paths.values_mut() {
-        let Some(get) = item.get.as_mut().filter(|get| contents(get) == Some(1)) else { continue };
-        get.parameters.get_or_insert_default().push(parameter());
-        if let Some(RefOr::T(Described { content, .. })) = get.responses.responses.get_mut("200") {
-            let text = ContentBuilder::new().schema(Some(Object::with_type(Type::String))).build();
-            content.insert(TEXT.to_owned(), text.into());
-        }
-    }
-}
-
-fn parameter() -> RefOr<Parameter> {
-    let text = Object::with_type(Type::String);
-    let told = "json or text; without it what `Accept` names first, and JSON.";
-    let built = ParameterBuilder::new().name("format").parameter_in(ParameterIn::Query);
-    RefOr::T(built.required(Required::False).description(Some(told)).schema(Some(text)).build())
+/// Does a look at the path answer in both forms?
+fn has_forms(path: &str) -> bool {
+    served::operation(&Method::GET, below(path)).is_some_and(|one| one.has_forms)
 }
 
 /// The layer that answers in the form that is asked for.
-pub(super) async fn in_form(
-    State(paths): State<Arc<PlainPaths>>,
-    path: MatchedPath,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    if request.method() != Method::GET || !paths.0.contains(below(path.as_str())) {
+pub(super) async fn in_form(path: MatchedPath, mut request: Request, next: Next) -> Response {
+    if request.method() != Method::GET || !has_forms(path.as_str()) {
         return next.run(request).await;
     }
     let said = take_format(request.uri_mut());
@@ -345,15 +299,13 @@ mod tests {
 
     #[test]
     fn each_look_that_answers_in_json_alone_has_a_text_too() {
-        let document = super::super::router::openapi();
-        let PlainPaths(paths) = PlainPaths::of(&document);
         for path in
             ["/circuit-breakers", "/incidents", "/health/comprehensive", "/upstreams/{name}", "/audit"]
         {
-            assert!(paths.contains(path), "{path}");
+            assert!(has_forms(path), "{path}");
         }
         for path in ["/incidents/stream", "/latency.hlog", "/drills/{id}", "/reports/sla"] {
-            assert!(!paths.contains(path), "{path} has forms of its own");
+            assert!(!has_forms(path), "{path} has forms of its own");
         }
     }
 }

@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::Admin;
@@ -19,7 +20,8 @@ use crate::runtime::clock::{self, Moment};
 use crate::runtime::readiness::ReadinessHold;
 
 /// An order to hold traffic off.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ReadinessRequest {
     /// How long, such as "10m"; at most 7 days. Without it until it is taken back, or the process ends.
@@ -31,7 +33,8 @@ pub(super) struct ReadinessRequest {
 }
 
 /// An order that holds traffic off.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct ReadinessHoldView {
     actor: String,
     reason: String,
@@ -42,7 +45,8 @@ pub(super) struct ReadinessHoldView {
 }
 
 /// May traffic come, and why not.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct ReadinessView {
     /// What /readyz says.
     ready: bool,
@@ -53,7 +57,8 @@ pub(super) struct ReadinessView {
 }
 
 /// What an order did.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct ReadinessChanged {
     /// As it is now.
     readiness: ReadinessView,
@@ -66,7 +71,8 @@ pub(super) struct ReadinessChanged {
 }
 
 /// The process leaves.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct DrainOrdered {
     /// Seconds in which connections are still accepted (`process.lame_duck`).
     lame_duck_seconds: f64,
@@ -94,7 +100,7 @@ impl ReadinessView {
 }
 
 /// May traffic come? What holds it off, by whose order and until when.
-#[utoipa::path(get, path = "/readiness", responses((status = 200, body = Observed<ReadinessView>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/readiness", responses((status = 200, body = Observed<ReadinessView>))))]
 pub(super) async fn show(State(admin): State<Arc<Admin>>) -> Json<Observed<ReadinessView>> {
     let view = ReadinessView::of(&admin, clock::now());
     Provenance::now().answer(&admin, view)
@@ -121,8 +127,8 @@ fn changed(admin: &Admin, reply: ActedReply) -> Json<Observed<ReadinessChanged>>
 }
 
 /// Hold traffic off, for a while or until that is taken back: /readyz says 503. What comes all the same is served as ever.
-#[utoipa::path(post, path = "/readiness/hold", request_body = ReadinessRequest,
-    responses((status = 200, body = Observed<ReadinessChanged>), (status = 400), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/readiness/hold", request_body = ReadinessRequest,
+    responses((status = 200, body = Observed<ReadinessChanged>), (status = 400), (status = 413))))]
 pub(super) async fn hold(
     State(admin): State<Arc<Admin>>,
     body: Bytes,
@@ -133,8 +139,8 @@ pub(super) async fn hold(
 }
 
 /// Let traffic come again. What else makes the process unready stays.
-#[utoipa::path(post, path = "/readiness/release", request_body = ActorOrder,
-    responses((status = 200, body = Observed<ReadinessChanged>), (status = 400), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/readiness/release", request_body = ActorOrder,
+    responses((status = 200, body = Observed<ReadinessChanged>), (status = 400), (status = 413))))]
 pub(super) async fn release(
     State(admin): State<Arc<Admin>>,
     body: Bytes,
@@ -145,8 +151,8 @@ pub(super) async fn release(
 
 /// Leave as at SIGTERM: unready, `process.lame_duck`, no new connections, at most `process.drain_for` for what is in flight, the
 /// end. It begins when this is answered, and nothing takes it back.
-#[utoipa::path(post, path = "/drain", request_body = ActorOrder,
-    responses((status = 200, body = Observed<DrainOrdered>), (status = 400), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/drain", request_body = ActorOrder,
+    responses((status = 200, body = Observed<DrainOrdered>), (status = 400), (status = 413))))]
 pub(super) async fn drain(State(admin): State<Arc<Admin>>, body: Bytes) -> Result<Response, ApiError> {
     let ActorOrder { actor, reason } = request::body(&body)?;
     let ActedReply { done, record, audit_id, stored } =

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::Admin;
@@ -19,7 +20,8 @@ use crate::reliability::recovery::{Plan, RecoveryCommand, RecoveryRefused, Run, 
 use crate::reliability::rule::Rule;
 
 /// Plans and runs.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct RecoveryState {
     /// What plans may do: `off`, `dry_run` or `on`.
     mode: &'static str,
@@ -31,7 +33,8 @@ pub(super) struct RecoveryState {
 }
 
 /// One plan as it is in force.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct PlanView {
     name: String,
     /// What begins it beside an order, in words; where nothing here sees that, it says `not observable`.
@@ -52,7 +55,8 @@ pub(super) struct PlanView {
 }
 
 /// One step of a plan.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct PlanStepView {
     action: &'static str,
     /// `act`, `ask` or `dry_run`.
@@ -62,7 +66,8 @@ pub(super) struct PlanStepView {
 }
 
 /// One run.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct RunView {
     id: String,
     plan: String,
@@ -92,7 +97,8 @@ pub(super) struct RunView {
 }
 
 /// One step of one pass.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct StepView {
     attempt: u32,
     action: &'static str,
@@ -110,7 +116,8 @@ pub(super) struct StepView {
 }
 
 /// A run that was begun or changed.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct RunChanged {
     run: RunView,
     /// The mutation's id in the audit list.
@@ -120,7 +127,8 @@ pub(super) struct RunChanged {
 }
 
 /// Run a plan now.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct TriggerOrder {
     /// Who; "admin-api" without it.
@@ -137,7 +145,8 @@ pub(super) struct TriggerOrder {
 }
 
 /// What a plan is run on.
-#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct TriggerContext {
     /// The service that is to recover; without it that of the incident, else the first one of the plan.
@@ -145,7 +154,8 @@ pub(super) struct TriggerContext {
 }
 
 /// Who says so, and why.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RunDecision {
     /// Who; "admin-api" without it.
@@ -236,7 +246,7 @@ impl StepView {
 }
 
 /// Which plans there are, and what their runs are at.
-#[utoipa::path(get, path = "/recovery", responses((status = 200, body = Observed<RecoveryState>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/recovery", responses((status = 200, body = Observed<RecoveryState>))))]
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<RecoveryState>> {
     let snapshot = admin.control.snapshot();
     let RecoveryView { policy, runs } = &snapshot.recovery;
@@ -249,8 +259,8 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Recov
 }
 
 /// Run a plan now, whether an incident asks for it or not.
-#[utoipa::path(post, path = "/recovery/trigger", request_body = TriggerOrder,
-    responses((status = 200, body = Observed<RunChanged>), (status = 400), (status = 404), (status = 409), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/recovery/trigger", request_body = TriggerOrder,
+    responses((status = 200, body = Observed<RunChanged>), (status = 400), (status = 404), (status = 409), (status = 413))))]
 pub(super) async fn trigger(
     State(admin): State<Arc<Admin>>,
     body: Bytes,
@@ -269,8 +279,8 @@ pub(super) async fn trigger(
 }
 
 /// Leave for the step that asks for it.
-#[utoipa::path(post, path = "/recovery/{id}/approve", params(("id" = String, Path,)), request_body = RunDecision,
-    responses((status = 200, body = Observed<RunChanged>), (status = 404), (status = 409), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/recovery/{id}/approve", params(("id" = String, Path,)), request_body = RunDecision,
+    responses((status = 200, body = Observed<RunChanged>), (status = 404), (status = 409), (status = 413))))]
 pub(super) async fn approve(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -282,8 +292,8 @@ pub(super) async fn approve(
 }
 
 /// End a run. What is being done is not undone.
-#[utoipa::path(post, path = "/recovery/{id}/cancel", params(("id" = String, Path,)), request_body = RunDecision,
-    responses((status = 200, body = Observed<RunChanged>), (status = 404), (status = 409), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/recovery/{id}/cancel", params(("id" = String, Path,)), request_body = RunDecision,
+    responses((status = 200, body = Observed<RunChanged>), (status = 404), (status = 409), (status = 413))))]
 pub(super) async fn cancel(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,

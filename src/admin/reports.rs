@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+#[cfg(test)]
 use utoipa::IntoParams;
 
 use super::error::ApiError;
@@ -26,8 +27,9 @@ use crate::store::rows::millis;
 use crate::units::At;
 
 /// Which month, and how it is to be told.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct SlaWanted {
     /// The month, as 2026-10; required.
@@ -43,8 +45,9 @@ pub(super) struct SlaWanted {
 }
 
 /// How a review is to be told.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ReviewWanted {
     /// markdown or json; json without it.
@@ -134,9 +137,9 @@ pub(super) fn reader(admin: &Admin) -> Result<Reader, ApiError> {
 }
 
 /// The service level of a calendar month: uptime with its bounds, requests, error budgets, incidents, recommendations.
-#[utoipa::path(get, path = "/reports/sla", params(SlaWanted),
+#[cfg_attr(test, utoipa::path(get, path = "/reports/sla", params(SlaWanted),
     responses((status = 200, content((serde_json::Value = "application/json"), (String = "text/html"), (String = "text/csv"))),
-        (status = 400), (status = 503)))]
+        (status = 400), (status = 503))))]
 pub(super) async fn sla(
     State(admin): State<Arc<Admin>>,
     Parameters(wanted): Parameters<SlaWanted>,
@@ -165,9 +168,9 @@ pub(super) async fn sla(
 }
 
 /// What there is to review about an incident: clocks, impact, signals, deeds, changes, and what people filled in.
-#[utoipa::path(get, path = "/incidents/{id}/review", params(("id" = String, Path,), ReviewWanted),
+#[cfg_attr(test, utoipa::path(get, path = "/incidents/{id}/review", params(("id" = String, Path,), ReviewWanted),
     responses((status = 200, content((serde_json::Value = "application/json"), (String = "text/markdown"))),
-        (status = 400), (status = 404), (status = 503)))]
+        (status = 400), (status = 404), (status = 503))))]
 pub(super) async fn review(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,

@@ -7,6 +7,7 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error as _};
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::error::ApiError;
@@ -143,7 +144,8 @@ pub(super) fn bad(problem: String) -> ApiError {
 }
 
 /// An order that says nothing but who and why.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ActorOrder {
     /// Who; "admin-api" without it.

@@ -1,6 +1,7 @@
 //! How the human part of a post-incident review is written and shown.
 
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::contract::moment::when;
@@ -10,7 +11,8 @@ use crate::control::OrderedBy;
 use crate::reliability::incident::{ActionItem, Review};
 
 /// Something to be done.
-#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ActionOrder {
     /// What is to be done; required.
@@ -22,7 +24,8 @@ pub(super) struct ActionOrder {
 }
 
 /// What was learnt. All of it is required.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ReviewOrder {
     /// Who; "admin-api" without it.
@@ -55,7 +58,8 @@ impl ReviewOrder {
 }
 
 /// Something to be done.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct ActionView {
     what: String,
     owner: String,
@@ -63,7 +67,8 @@ pub(super) struct ActionView {
 }
 
 /// What was learnt from an incident.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct ReviewView {
     /// What failed, technically.
     technical: String,

@@ -1,172 +1,119 @@
-//! Which path is answered by which handler, and the contract that is made of them.
+//! Which path is answered by which handler.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use utoipa::OpenApi as _;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use axum::routing::{delete, get, post};
 
 use super::Admin;
 use super::{
     audit, breakers, calendar, config, dashboard, degradation, drills, error, feed, health, idempotency,
     incidents, infrastructure, log_level, naming, outbox, page, performance, plain, readiness, recovery,
-    reports, runbooks, silences, stream, strict, tap, texts, traffic, upstreams, uptime,
+    reports, runbooks, served, silences, stream, strict, tap, traffic, upstreams, uptime,
 };
 
-#[derive(utoipa::OpenApi)]
-#[openapi(
-    info(
-        title = "Strop SRE API",
-        description = "State, breakers, latency and configuration of one sidecar.",
-        license(name = "Apache-2.0", identifier = "Apache-2.0")
-    ),
-    components(schemas(error::Error, error::ConfigRefused))
-)]
-struct Document;
-
-fn sre() -> OpenApiRouter<Arc<Admin>> {
-    OpenApiRouter::new()
-        .routes(routes!(health::comprehensive))
-        .routes(routes!(dashboard::dashboard))
-        .routes(routes!(breakers::list))
-        .routes(routes!(breakers::show))
-        .routes(routes!(breakers::open))
-        .routes(routes!(breakers::close))
-        .routes(routes!(breakers::release))
-        .routes(routes!(degradation::show, degradation::order))
-        .routes(routes!(drills::list, drills::begin, drills::end))
-        .routes(routes!(drills::show))
-        .routes(routes!(performance::performance))
-        .routes(routes!(traffic::traffic))
-        .routes(routes!(performance::metrics))
-        .routes(routes!(performance::hlog))
-        .routes(routes!(upstreams::list))
-        .routes(routes!(upstreams::show))
-        .routes(routes!(upstreams::fail_over))
-        .merge(about_incidents())
-        .routes(routes!(reports::sla))
-        .routes(routes!(stream::stream))
-        .routes(routes!(tap::tap))
-        .routes(routes!(silences::list, silences::create))
-        .routes(routes!(silences::remove))
-        .routes(routes!(silences::end))
-        .routes(routes!(recovery::list))
-        .routes(routes!(recovery::trigger))
-        .routes(routes!(recovery::approve))
-        .routes(routes!(recovery::cancel))
-        .routes(routes!(runbooks::list))
-        .routes(routes!(runbooks::show))
-        .routes(routes!(runbooks::run))
-        .routes(routes!(runbooks::done))
-        .routes(routes!(outbox::list))
-        .routes(routes!(outbox::retry))
-        .routes(routes!(outbox::discard))
-        .routes(routes!(uptime::uptime))
-        .routes(routes!(calendar::days))
-        .routes(routes!(uptime::slo))
-        .routes(routes!(uptime::alerts))
-        .merge(about_the_process())
-}
-
-fn about_the_process() -> OpenApiRouter<Arc<Admin>> {
-    OpenApiRouter::new()
-        .routes(routes!(infrastructure::infrastructure))
-        .routes(routes!(infrastructure::rules))
-        .routes(routes!(log_level::show, log_level::order))
-        .routes(routes!(log_level::release))
-        .routes(routes!(readiness::show))
-        .routes(routes!(readiness::hold))
-        .routes(routes!(readiness::release))
-        .routes(routes!(readiness::drain))
-        .routes(routes!(naming::names))
-        .routes(routes!(config::show))
-        .routes(routes!(config::reload))
-        .routes(routes!(audit::audit))
-}
-
-fn about_incidents() -> OpenApiRouter<Arc<Admin>> {
-    OpenApiRouter::new()
-        .routes(routes!(incidents::list))
-        .routes(routes!(feed::atom))
-        .routes(routes!(incidents::show))
-        .routes(routes!(incidents::ack))
-        .routes(routes!(incidents::resolve))
-        .routes(routes!(incidents::note))
-        .routes(routes!(incidents::assign))
-        .routes(routes!(incidents::rate))
-        .routes(routes!(incidents::review))
-        .routes(routes!(incidents::test))
-        .routes(routes!(reports::review))
-}
-
-/// The OpenAPI 3.1 document, as it is served.
-pub fn document() -> serde_json::Value {
-    finished(openapi())
-}
-
-fn finished(document: utoipa::openapi::OpenApi) -> serde_json::Value {
-    // Made of values with text keys alone: this cannot fail.
-    super::document::finish(serde_json::to_value(document).unwrap_or_default())
-}
-
-/// What the handlers declare.
-pub(super) fn openapi() -> utoipa::openapi::OpenApi {
-    let (_, mut document) =
-        OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v2/sre", sre()).split_for_parts();
-    document.openapi = utoipa::openapi::OpenApiVersion::Version31;
-    name_operations(&mut document);
-    plain::describe(&mut document);
-    texts::describe(&mut document);
-    document
-}
-
-/// Names of operations are unique, for whoever makes a client from them.
-fn name_operations(document: &mut utoipa::openapi::OpenApi) {
-    for (path, item) in &mut document.paths.paths {
-        let path =
-            path.trim_start_matches("/api/v2/sre/").replace(['/', '-', '.'], "_").replace(['{', '}'], "");
-        let methods = [("get", &mut item.get), ("post", &mut item.post), ("delete", &mut item.delete)];
-        for (method, operation) in methods {
-            operation
-                .iter_mut()
-                .for_each(|operation| operation.operation_id = Some(format!("{method}_{path}")));
+/// One list for what is served and, in tests, for what the handlers declare of it.
+macro_rules! operations {
+    ($($method:ident $path:literal $module:ident::$handler:ident;)*) => {
+        /// What is served below the prefix.
+        fn sre() -> Router<Arc<Admin>> {
+            Router::new()$(.route($path, $method($module::$handler)))*
         }
-    }
+
+        /// The same with the contract that the handlers declare.
+        #[cfg(test)]
+        pub(super) fn declared() -> utoipa_axum::router::OpenApiRouter<Arc<Admin>> {
+            utoipa_axum::router::OpenApiRouter::new()$(.routes(utoipa_axum::routes!($module::$handler)))*
+        }
+
+        #[cfg(test)]
+        pub(super) const LISTED: &[(&str, &str)] = &[$((stringify!($method), $path)),*];
+    };
+}
+
+operations! {
+    get "/health/comprehensive" health::comprehensive;
+    get "/dashboard" dashboard::dashboard;
+    get "/circuit-breakers" breakers::list;
+    get "/circuit-breakers/{name}" breakers::show;
+    post "/circuit-breakers/{name}/open" breakers::open;
+    post "/circuit-breakers/{name}/close" breakers::close;
+    post "/circuit-breakers/{name}/release" breakers::release;
+    get "/degradation" degradation::show;
+    post "/degradation" degradation::order;
+    get "/drills" drills::list;
+    post "/drills" drills::begin;
+    delete "/drills" drills::end;
+    get "/drills/{id}" drills::show;
+    get "/performance" performance::performance;
+    get "/traffic" traffic::traffic;
+    get "/metrics" performance::metrics;
+    get "/latency.hlog" performance::hlog;
+    get "/upstreams" upstreams::list;
+    get "/upstreams/{name}" upstreams::show;
+    post "/upstreams/{name}/failover" upstreams::fail_over;
+    get "/incidents" incidents::list;
+    get "/incidents.atom" feed::atom;
+    get "/incidents/stream" stream::stream;
+    get "/incidents/{id}" incidents::show;
+    post "/incidents/{id}/ack" incidents::ack;
+    post "/incidents/{id}/resolve" incidents::resolve;
+    post "/incidents/{id}/note" incidents::note;
+    post "/incidents/{id}/assign" incidents::assign;
+    post "/incidents/{id}/rate" incidents::rate;
+    get "/incidents/{id}/review" reports::review;
+    post "/incidents/{id}/review" incidents::review;
+    post "/test/incident" incidents::test;
+    get "/reports/sla" reports::sla;
+    get "/tap" tap::tap;
+    get "/silences" silences::list;
+    post "/silences" silences::create;
+    delete "/silences/{id}" silences::remove;
+    post "/silences/{id}/end" silences::end;
+    get "/recovery" recovery::list;
+    post "/recovery/trigger" recovery::trigger;
+    post "/recovery/{id}/approve" recovery::approve;
+    post "/recovery/{id}/cancel" recovery::cancel;
+    get "/runbooks" runbooks::list;
+    get "/runbooks/{name}" runbooks::show;
+    post "/runbooks/{name}/run" runbooks::run;
+    post "/runbooks/{name}/done" runbooks::done;
+    get "/outbox" outbox::list;
+    post "/outbox/{id}/retry" outbox::retry;
+    post "/outbox/{id}/drop" outbox::discard;
+    get "/uptime" uptime::uptime;
+    get "/uptime/days" calendar::days;
+    get "/slo" uptime::slo;
+    get "/alerts" uptime::alerts;
+    get "/infrastructure" infrastructure::infrastructure;
+    get "/rules" infrastructure::rules;
+    get "/log-level" log_level::show;
+    post "/log-level" log_level::order;
+    post "/log-level/release" log_level::release;
+    get "/readiness" readiness::show;
+    post "/readiness/hold" readiness::hold;
+    post "/readiness/release" readiness::release;
+    post "/drain" readiness::drain;
+    get "/routes" naming::names;
+    get "/config" config::show;
+    post "/config/reload" config::reload;
+    get "/audit" audit::audit;
 }
 
 /// All routes: the guide's, under both prefixes, and what probes and scrapers look for.
-///
-/// Made on a thread that ends. The document takes megabytes while it is made; the allocator gives back what an ended
-/// thread has freed and keeps it for one that lives (resident and idle, measured: 11.4 against 6.9 MiB).
 pub(super) fn router(admin: &Arc<Admin>) -> Router {
-    std::thread::scope(|threads| {
-        let made = threads.spawn(|| make_router(admin)).join();
-        made.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
-fn make_router(admin: &Arc<Admin>) -> Router {
-    let (sre, _) = sre().split_for_parts();
     let keys = Arc::new(idempotency::Keys::default());
-    let sre = sre.layer(axum::middleware::from_fn_with_state(keys, idempotency::once));
-    let document = openapi();
-    let plain = Arc::new(plain::PlainPaths::of(&document));
-    let sre = sre.layer(axum::middleware::from_fn_with_state(plain, plain::in_form));
-    let parameters = Arc::new(strict::KnownParameters::of(&document));
-    let sre = sre.layer(axum::middleware::from_fn_with_state(parameters, strict::only_known));
-    let (help, index) = (Bytes::from(help(&document)), Bytes::from(index(&document).to_string()));
-    let document = Bytes::from(serde_json::to_string_pretty(&finished(document)).unwrap_or_default());
-    let json = |body: Bytes| ([(header::CONTENT_TYPE, "application/json")], body);
+    let sre = sre()
+        .layer(axum::middleware::from_fn_with_state(keys, idempotency::once))
+        .layer(axum::middleware::from_fn(plain::in_form))
+        .layer(axum::middleware::from_fn(strict::only_known));
     Router::new()
         .nest("/api/v2/sre", sre.clone())
         .nest("/sre", sre)
-        .route("/api/v2/sre/openapi.json", get(async move || json(document)))
+        .route("/api/v2/sre/openapi.json", get(async || json(served::OPENAPI)))
         .route("/metrics", get(metrics))
         .route("/healthz", get(health::healthz))
         .route("/livez", get(health::healthz))
@@ -177,21 +124,27 @@ fn make_router(admin: &Arc<Admin>) -> Router {
         .route("/-/reload", post(config::reload))
         .route("/-/unready", post(readiness::hold))
         .route("/-/drain", post(readiness::drain))
-        .route("/help", get(async move || ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], help)))
-        .route("/", get(async move |admin, headers| front(admin, headers, index)))
+        .route("/help", get(async || ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], help())))
+        .route("/", get(front))
         .merge(page::routes())
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::wrong_method)
         .with_state(Arc::clone(admin))
 }
 
-fn index(document: &utoipa::openapi::OpenApi) -> serde_json::Value {
-    let paths: Vec<&String> = document.paths.paths.keys().collect();
+fn json(body: impl IntoResponse) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], body)
+}
+
+fn index() -> String {
+    let mut paths: Vec<&str> = served::operations().iter().map(|one| one.path).collect();
+    paths.dedup();
     serde_json::json!({ "product": "strop", "version": env!("CARGO_PKG_VERSION"), "paths": paths })
+        .to_string()
 }
 
 /// A line for each operation, for people at a terminal.
-fn help(document: &utoipa::openapi::OpenApi) -> String {
+fn help() -> String {
     let others = [
         ("GET", "/", "The page for browsers; for others all paths."),
         ("GET", "/metrics", "For Prometheus; OpenMetrics by Accept."),
@@ -204,21 +157,18 @@ fn help(document: &utoipa::openapi::OpenApi) -> String {
     ];
     let mut lines: Vec<String> =
         others.iter().map(|(method, path, what)| format!("{method:<6} {path:<50} {what}")).collect();
-    for (path, item) in &document.paths.paths {
-        for (method, operation) in [("GET", &item.get), ("POST", &item.post), ("DELETE", &item.delete)] {
-            let Some(operation) = operation else { continue };
-            let what = operation.summary.as_deref().unwrap_or_default().replace('\n', " ");
-            lines.push(format!("{method:<6} {path:<50} {what}"));
-        }
-    }
+    lines.extend(served::operations().iter().map(|one| {
+        let served::Operation { method, path, summary, .. } = one;
+        format!("{:<6} {path:<50} {}", method.as_str(), summary.replace('\n', " "))
+    }));
     lines.join("\n") + "\n"
 }
 
 /// The page for browsers, the index for others.
-fn front(State(admin): State<Arc<Admin>>, headers: HeaderMap, index: Bytes) -> Response {
+async fn front(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
     let mut answer = match page::wants_html(&headers) {
         true => page::page(&admin, &headers),
-        false => ([(header::CONTENT_TYPE, "application/json")], index).into_response(),
+        false => json(index()).into_response(),
     };
     answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     answer

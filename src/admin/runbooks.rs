@@ -6,6 +6,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::Admin;
@@ -20,7 +21,8 @@ use crate::reliability::rule::Rule;
 use crate::reliability::runbook::{CheckResult, Runbook, RunbookStep, RunbookStepKind, plan_of};
 
 /// All runbooks.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct RunbookList {
     /// The directory that they were read from; null: none is configured.
     directory: Option<String>,
@@ -31,7 +33,8 @@ pub(super) struct RunbookList {
 }
 
 /// One runbook, without its steps.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct RunbookSummary {
     name: String,
     title: String,
@@ -46,7 +49,8 @@ pub(super) struct RunbookSummary {
 }
 
 /// One runbook.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct RunbookView {
     runbook: RunbookSummary,
     /// In the order in which they are read.
@@ -54,7 +58,8 @@ pub(super) struct RunbookView {
 }
 
 /// One step of a runbook.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct RunbookStepView {
     /// From 1.
     number: usize,
@@ -71,7 +76,8 @@ pub(super) struct RunbookStepView {
 }
 
 /// What an `auto` step leads to.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct AutoView {
     action: &'static str,
     /// The plan that does it; null: none that is configured does.
@@ -83,7 +89,8 @@ pub(super) struct AutoView {
 }
 
 /// An order that somebody can give.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct AutoOrder {
     method: &'static str,
     path: &'static str,
@@ -92,7 +99,8 @@ pub(super) struct AutoOrder {
 }
 
 /// Make the checks of a runbook.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RunbookRunOrder {
     /// Who; "admin-api" without it.
@@ -106,7 +114,8 @@ pub(super) struct RunbookRunOrder {
 }
 
 /// A person has done a step.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RunbookDoneOrder {
     /// Who; "admin-api" without it.
@@ -120,7 +129,8 @@ pub(super) struct RunbookDoneOrder {
 }
 
 /// A step that a person has done.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct RunbookDone {
     runbook: String,
     step: usize,
@@ -133,7 +143,8 @@ pub(super) struct RunbookDone {
 }
 
 /// What the checks of a runbook have found.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct RunbookRun {
     runbook: String,
     /// The incident whose timeline has it; null: none was named.
@@ -150,7 +161,8 @@ pub(super) struct RunbookRun {
 }
 
 /// What one check has found.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct CheckView {
     /// The number of its step.
     step: usize,
@@ -259,7 +271,7 @@ impl From<RunbookRefused> for ApiError {
 }
 
 /// Which runbooks there are.
-#[utoipa::path(get, path = "/runbooks", responses((status = 200, body = Observed<RunbookList>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/runbooks", responses((status = 200, body = Observed<RunbookList>))))]
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<RunbookList>> {
     let config = Arc::clone(&admin.registry.snapshot().config);
     let RunbooksConfig { directory, all, within, .. } = &*config.runbooks;
@@ -272,8 +284,8 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Runbo
 }
 
 /// One runbook with its steps, and what each `auto` step would do.
-#[utoipa::path(get, path = "/runbooks/{name}", params(("name" = String, Path,)),
-    responses((status = 200, body = Observed<RunbookView>), (status = 404)))]
+#[cfg_attr(test, utoipa::path(get, path = "/runbooks/{name}", params(("name" = String, Path,)),
+    responses((status = 200, body = Observed<RunbookView>), (status = 404))))]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -286,8 +298,8 @@ pub(super) async fn show(
 }
 
 /// Make the checks of a runbook now. No step is done by it.
-#[utoipa::path(post, path = "/runbooks/{name}/run", params(("name" = String, Path,)), request_body = RunbookRunOrder,
-    responses((status = 200, body = Observed<RunbookRun>), (status = 400), (status = 404), (status = 409), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/runbooks/{name}/run", params(("name" = String, Path,)), request_body = RunbookRunOrder,
+    responses((status = 200, body = Observed<RunbookRun>), (status = 400), (status = 404), (status = 409), (status = 413))))]
 pub(super) async fn run(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -316,8 +328,8 @@ pub(super) async fn run(
 }
 
 /// A step that is left to people was done: a line on the timeline of the incident says so, and by whom.
-#[utoipa::path(post, path = "/runbooks/{name}/done", params(("name" = String, Path,)), request_body = RunbookDoneOrder,
-    responses((status = 200, body = Observed<RunbookDone>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429)))]
+#[cfg_attr(test, utoipa::path(post, path = "/runbooks/{name}/done", params(("name" = String, Path,)), request_body = RunbookDoneOrder,
+    responses((status = 200, body = Observed<RunbookDone>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429))))]
 pub(super) async fn done(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::{IntoParams, ToSchema};
 
 use super::contract::moment::when;
@@ -28,7 +29,8 @@ const LONGEST: Duration = Duration::from_secs(31 * 86_400);
 const ENDED: u32 = 1_000;
 
 /// One condition on an incident.
-#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[derive(Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct MatcherView {
     /// rule, service, scope or severity.
@@ -45,7 +47,8 @@ fn is() -> String {
 }
 
 /// A silence or maintenance to be.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct SilenceOrder {
     /// Who; "admin-api" without it.
@@ -74,7 +77,8 @@ pub(super) struct SilenceOrder {
 }
 
 /// A silence or maintenance.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct SilenceView {
     id: String,
     /// One of silence and maintenance.
@@ -90,7 +94,8 @@ pub(super) struct SilenceView {
 }
 
 /// Silences and maintenances, with how many there are.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct Silences {
     /// Those that last or are to come, then those that have ended.
     silences: Vec<SilenceView>,
@@ -99,7 +104,8 @@ pub(super) struct Silences {
 }
 
 /// One that was changed.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct SilenceChanged {
     silence: SilenceView,
     /// The mutation's id in the audit list.
@@ -109,7 +115,8 @@ pub(super) struct SilenceChanged {
 }
 
 /// Who ends a silence, and why.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct SilenceEnd {
     /// Who; "admin-api" without it.
@@ -119,8 +126,9 @@ pub(super) struct SilenceEnd {
 }
 
 /// Which silences the list holds.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct WantedSilences {
     /// 1: also those that have ended.
@@ -165,8 +173,8 @@ impl SilenceView {
 }
 
 /// What holds calls back now or will do so; with `all=1` also what did.
-#[utoipa::path(get, path = "/silences", params(WantedSilences),
-    responses((status = 200, body = Observed<Silences>), (status = 400), (status = 503)))]
+#[cfg_attr(test, utoipa::path(get, path = "/silences", params(WantedSilences),
+    responses((status = 200, body = Observed<Silences>), (status = 400), (status = 503))))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     Parameters(wanted): Parameters<WantedSilences>,
@@ -183,8 +191,8 @@ pub(super) async fn list(
 }
 
 /// Hold calls back, or announce maintenance. Both end by themselves.
-#[utoipa::path(post, path = "/silences", request_body = SilenceOrder,
-    responses((status = 200, body = Observed<SilenceChanged>), (status = 400), (status = 413), (status = 429)))]
+#[cfg_attr(test, utoipa::path(post, path = "/silences", request_body = SilenceOrder,
+    responses((status = 200, body = Observed<SilenceChanged>), (status = 400), (status = 413), (status = 429))))]
 pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
     body: Bytes,
@@ -203,8 +211,8 @@ pub(super) async fn create(
 }
 
 /// End a silence or maintenance now.
-#[utoipa::path(delete, path = "/silences/{id}", params(("id" = String, Path,)), request_body = SilenceEnd,
-    responses((status = 200, body = Observed<SilenceChanged>), (status = 404), (status = 413)))]
+#[cfg_attr(test, utoipa::path(delete, path = "/silences/{id}", params(("id" = String, Path,)), request_body = SilenceEnd,
+    responses((status = 200, body = Observed<SilenceChanged>), (status = 404), (status = 413))))]
 pub(super) async fn remove(
     state: State<Arc<Admin>>,
     id: Path<String>,
@@ -214,8 +222,8 @@ pub(super) async fn remove(
 }
 
 /// End a silence or maintenance now.
-#[utoipa::path(post, path = "/silences/{id}/end", params(("id" = String, Path,)), request_body = SilenceEnd,
-    responses((status = 200, body = Observed<SilenceChanged>), (status = 404), (status = 413)))]
+#[cfg_attr(test, utoipa::path(post, path = "/silences/{id}/end", params(("id" = String, Path,)), request_body = SilenceEnd,
+    responses((status = 200, body = Observed<SilenceChanged>), (status = 404), (status = 413))))]
 pub(super) async fn end(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+#[cfg(test)]
 use utoipa::IntoParams;
 
 use super::Admin;
@@ -32,8 +33,9 @@ const RETRY: Duration = Duration::from_secs(2);
 const ALIVE: Duration = Duration::from_secs(15);
 
 /// The event after which a stream begins.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct From {
     /// The id of the last event that was received, for clients that cannot send the field Last-Event-ID.
@@ -43,8 +45,8 @@ pub(super) struct From {
 /// Incidents as they change: first `event: reset` with those that are not over, then `event: incident` with each that changes.
 /// With Last-Event-ID (or `last_event_id`) it goes on after that event; when that is too old, or of another start of the
 /// process, it begins with `reset` again.
-#[utoipa::path(get, path = "/incidents/stream", params(From),
-    responses((status = 200, content_type = "text/event-stream", body = String), (status = 503)))]
+#[cfg_attr(test, utoipa::path(get, path = "/incidents/stream", params(From),
+    responses((status = 200, content_type = "text/event-stream", body = String), (status = 503))))]
 pub(super) async fn stream(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,

@@ -65,8 +65,8 @@ impl TapEnd {
 /// Exchanges as they end: `event: exchange` with the line of the access log for each, without a query; `event: lost` with how many
 /// found no room since the last one, because they came faster than they were read; at last `event: end` with why. Only those that began
 /// while it was open. Filters are joined by "and".
-#[utoipa::path(get, path = "/tap", params(TapQuery),
-    responses((status = 200, content_type = "text/event-stream", body = String), (status = 429)))]
+#[cfg_attr(test, utoipa::path(get, path = "/tap", params(TapQuery),
+    responses((status = 200, content_type = "text/event-stream", body = String), (status = 429))))]
 pub(super) async fn tap(
     State(admin): State<Arc<Admin>>,
     Parameters(asked): Parameters<TapQuery>,

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
@@ -28,8 +29,9 @@ pub(super) const WINDOWS: [(&str, u64); 3] = [("5m", 300), ("15m", 900), ("1h", 
 pub(super) const STEP_LENGTHS: [(&str, u64); 4] = [("10s", 10), ("30s", 30), ("1m", 60), ("5m", 300)];
 
 /// Which part of the traffic, how far back, and how finely.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct TrafficQuery {
     /// 5m, 15m or 1h; 1h without it.
@@ -45,7 +47,8 @@ pub(super) struct TrafficQuery {
 }
 
 /// What was counted in one step.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct TrafficStep {
     /// When it begins.
     at: String,
@@ -70,7 +73,8 @@ pub(super) struct TrafficStep {
 }
 
 /// What a percentile is held to.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct TrafficBudget {
     /// The target, milliseconds.
     warn_ms: f64,
@@ -79,7 +83,8 @@ pub(super) struct TrafficBudget {
 }
 
 /// The traffic of a part, step by step.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct TrafficView {
     /// null: both.
     direction: Option<&'static str>,
@@ -213,8 +218,8 @@ fn coverage(bins: &[Option<TrafficBin>], seconds: u64) -> f64 {
 }
 
 /// Rate, outcomes, percentiles and durations of the last hour, in steps of ten seconds or more; of the ingress unless asked otherwise.
-#[utoipa::path(get, path = "/traffic", params(TrafficQuery),
-    responses((status = 200, body = Observed<TrafficView>), (status = 400), (status = 404)))]
+#[cfg_attr(test, utoipa::path(get, path = "/traffic", params(TrafficQuery),
+    responses((status = 200, body = Observed<TrafficView>), (status = 400), (status = 404))))]
 pub(super) async fn traffic(
     State(admin): State<Arc<Admin>>,
     Parameters(wanted): Parameters<TrafficQuery>,

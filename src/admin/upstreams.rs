@@ -69,7 +69,7 @@ pub(super) fn view(admin: &Admin, upstream: &Upstream, moment: Moment) -> Upstre
 }
 
 /// All upstreams by name.
-#[utoipa::path(get, path = "/upstreams", responses((status = 200, body = Observed<Upstreams>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/upstreams", responses((status = 200, body = Observed<Upstreams>))))]
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Upstreams>> {
     let moment = clock::now();
     let upstreams =
@@ -78,8 +78,8 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Upstr
 }
 
 /// One upstream by its name.
-#[utoipa::path(get, path = "/upstreams/{name}", params(("name" = String, Path,)),
-    responses((status = 200, body = Observed<UpstreamView>), (status = 404)))]
+#[cfg_attr(test, utoipa::path(get, path = "/upstreams/{name}", params(("name" = String, Path,)),
+    responses((status = 200, body = Observed<UpstreamView>), (status = 404))))]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -104,9 +104,9 @@ fn change(group: Option<&str>, ttl: Option<&str>) -> Result<FailoverChange, ApiE
 /// Call the backup endpoints of an upstream for a while, or end such an order (group first): then the first ones are called
 /// again once they have been well for `failover.back_after`. Backup endpoints that are worse off than the first ones are not
 /// called.
-#[utoipa::path(post, path = "/upstreams/{name}/failover", params(("name" = String, Path,)),
+#[cfg_attr(test, utoipa::path(post, path = "/upstreams/{name}/failover", params(("name" = String, Path,)),
     request_body = FailoverRequest,
-    responses((status = 200, body = Observed<FailoverReplied>), (status = 400), (status = 404), (status = 413)))]
+    responses((status = 200, body = Observed<FailoverReplied>), (status = 400), (status = 404), (status = 413))))]
 pub(super) async fn fail_over(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,

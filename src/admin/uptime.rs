@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
@@ -16,7 +17,8 @@ use crate::control::{Replied, ReplyWindow, Snapshot, UPTIME_WINDOWS, UptimeWindo
 use crate::reliability::ledger::Report;
 
 /// What a range of time was.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct Span {
     /// 24h, 7d or 30d.
     pub(super) window: &'static str,
@@ -37,7 +39,8 @@ pub(super) struct Span {
 }
 
 /// One subject of the ledger.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct Subject {
     /// "service", or an upstream.
     name: String,
@@ -46,7 +49,8 @@ pub(super) struct Subject {
 }
 
 /// Uptime by the ledger, of the service and each upstream.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct UptimeView {
     /// What is promised of the service, 0 to 1.
     target: f64,
@@ -55,8 +59,9 @@ pub(super) struct UptimeView {
 }
 
 /// Over which window.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct WindowQuery {
     /// Only this window, by its name in `windows`. All of them without it.
@@ -105,8 +110,8 @@ pub(super) fn promised(admin: &Admin) -> f64 {
 }
 
 /// Uptime by the second, with how much of the time was observed at all.
-#[utoipa::path(get, path = "/uptime", params(WindowQuery),
-    responses((status = 200, body = Observed<UptimeView>), (status = 400)))]
+#[cfg_attr(test, utoipa::path(get, path = "/uptime", params(WindowQuery),
+    responses((status = 200, body = Observed<UptimeView>), (status = 400))))]
 pub(super) async fn uptime(
     State(admin): State<Arc<Admin>>,
     Parameters(wanted): Parameters<WindowQuery>,
@@ -131,7 +136,8 @@ pub(super) async fn uptime(
 }
 
 /// Replies of one window.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct Burn {
     /// 5m, 30m, 1h, 6h or 3d.
     pub(super) window: &'static str,
@@ -146,7 +152,8 @@ pub(super) struct Burn {
 }
 
 /// The objective of the replies, and how it fares.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(super) struct SloView {
     /// Good replies that are promised, 0 to 1. Its own objective: never derived from the uptime.
     pub(super) objective: f64,
@@ -177,8 +184,8 @@ impl SloView {
 }
 
 /// Error budget and burn rates of the replies that clients got.
-#[utoipa::path(get, path = "/slo", params(WindowQuery),
-    responses((status = 200, body = Observed<SloView>), (status = 400)))]
+#[cfg_attr(test, utoipa::path(get, path = "/slo", params(WindowQuery),
+    responses((status = 200, body = Observed<SloView>), (status = 400))))]
 pub(super) async fn slo(
     State(admin): State<Arc<Admin>>,
     Parameters(wanted): Parameters<WindowQuery>,
@@ -195,7 +202,7 @@ pub(super) async fn slo(
 }
 
 /// The alerts that are pending or firing.
-#[utoipa::path(get, path = "/alerts", responses((status = 200, body = Observed<Alerts>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/alerts", responses((status = 200, body = Observed<Alerts>))))]
 pub(super) async fn alerts(State(admin): State<Arc<Admin>>) -> Json<Observed<Alerts>> {
     let snapshot = admin.control.snapshot();
     Provenance::looked(&admin, &snapshot).answer(&admin, Alerts::of(&snapshot))

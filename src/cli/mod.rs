@@ -165,7 +165,7 @@ pub fn main() -> ExitCode {
         }
         CliCommand::Healthcheck { admin } => run::healthcheck(&admin),
         CliCommand::Schema => {
-            output::say(&crate::config::schema());
+            output::say(crate::config::schema::SCHEMA.trim_end());
             ExitCode::SUCCESS
         }
         CliCommand::Explain(args) => explain::explain(args),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -13,14 +14,15 @@ use super::secret;
 use crate::units::Text;
 
 /// The table `[admin]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminFile {
     /// Address and port of the admin listener, such as `127.0.0.1:9901`.
-    #[schemars(extend("x-restart" = true))]
+    #[cfg_attr(test, schemars(extend("x-restart" = true)))]
     pub listen: Text<SocketAddr>,
     /// A second listener, for probes and /metrics alone, without a token.
-    #[schemars(extend("x-restart" = true))]
+    #[cfg_attr(test, schemars(extend("x-restart" = true)))]
     pub probes: Option<Text<SocketAddr>>,
     /// File with the bearer token.
     pub token_file: Option<String>,

@@ -1,5 +1,6 @@
 //! `[ingress.concurrency]`: how many requests may be under way at once.
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,8 @@ use super::word::{OneOf, words};
 use crate::reliability::concurrency::{AdmissionMode, ConcurrencyPolicy};
 
 /// The table `[ingress.concurrency]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ConcurrencyFile {
     /// What becomes of requests above the limit.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,8 @@ use crate::units::{Size, Text};
 const MOST: usize = 32;
 
 /// The table `[degradation]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct DegradationFile {
     /// Bytes of kept answers (`stale` of routes) over all routes; the oldest go.
@@ -44,7 +46,8 @@ impl Default for DegradationFile {
 }
 
 /// `[degradation.level1]` as written.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LevelFile {
     /// What the application is told to do without, in `X-SRE-Degraded` of its requests.
@@ -56,7 +59,8 @@ pub struct LevelFile {
 }
 
 /// An entry of `[[degradation.when]]` as written.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct WhenFile {
     /// An upstream, or `<upstream>.<operation>`.

@@ -9,26 +9,29 @@ use serde_json::{Map, Value};
 use super::file::ConfigFile;
 use super::places::{KeyOrigins, KeySource, below, tables};
 use super::problem::{Collector, Problems};
+use super::read;
 use super::runbooks::RunbooksConfig;
 use super::running::{Config, ConfigOrigin, WrittenConfig, json};
 use super::secret;
 
 /// One key whose value changes.
-#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
-#[schema(as = Change)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[cfg_attr(test, schema(as = Change))]
 pub struct ConfigChange {
     /// The key with its tables, such as `upstreams.stripe.breaker.failures`.
     pub path: String,
     /// Before; null: the key (or its table) is new.
-    #[schema(value_type = Object)]
+    #[cfg_attr(test, schema(value_type = Object))]
     pub from: Value,
     /// After; null: it is gone.
-    #[schema(value_type = Object)]
+    #[cfg_attr(test, schema(value_type = Object))]
     pub to: Value,
 }
 
 /// What a reload changes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Diff {
     /// In force from now on.
     pub applied: Vec<ConfigChange>,
@@ -46,7 +49,7 @@ struct Restart {
 }
 
 static RESTART: LazyLock<Restart> = LazyLock::new(|| {
-    let schema = schemars::schema_for!(ConfigFile).to_value();
+    let schema = super::schema::read();
     let mut found = Restart::default();
     found.collect(&schema, &schema, &mut Vec::new());
     found
@@ -249,6 +252,18 @@ fn put(table: &mut Value, path: &str, value: Option<Value>) {
     }
 }
 
+/// What is not there is written as null in JSON, and not at all in TOML.
+fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Object(table) => {
+            table.retain(|_, inner| !inner.is_null());
+            table.values_mut().for_each(without_nulls);
+        }
+        Value::Array(list) => list.iter_mut().for_each(without_nulls),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 /// `new`, with `old`'s values where a restart is needed. `Err`: the two do not go together.
 pub fn runnable(old: &Config, new: Config, waits: &[ConfigChange]) -> Result<Config, Problems> {
     if waits.is_empty() {
@@ -263,15 +278,17 @@ pub fn runnable(old: &Config, new: Config, waits: &[ConfigChange]) -> Result<Con
         places.forget(path);
     }
     let mut problems = Collector::new("");
-    let file: ConfigFile =
-        serde_json::from_value(file).map_err(|error| Problems::single(&error.to_string()))?;
-    file.check(WrittenConfig { keys: written, places, hash: new.hash }, &mut problems)
+    without_nulls(&mut file);
+    let table = toml::Table::try_from(file).map_err(|error| Problems::single(&error.to_string()))?;
+    let file = read::shaped::<ConfigFile>(|| table.clone(), &mut problems);
+    let file = file.filter(|_| problems.is_clean());
+    file.and_then(|file| file.check(WrittenConfig { keys: written, places, hash: new.hash }, &mut problems))
         .ok_or_else(|| problems.finish("what is new, with what stays as it is until the next start,"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{file, load, problem::Collector, read};
+    use super::super::{file, load, problem::Collector};
     use super::*;
     use crate::config::tests::config_text;
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,11 +13,12 @@ use super::word::{OneOf, words};
 use crate::units::Text;
 
 /// The table `[egress]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct EgressFile {
     /// Address and port of the forward proxy, such as `127.0.0.1:3128`.
-    #[schemars(extend("x-restart" = true))]
+    #[cfg_attr(test, schemars(extend("x-restart" = true)))]
     pub listen: Text<SocketAddr>,
     /// What happens to hosts that no upstream lists.
     pub unlisted: OneOf<Unlisted>,

@@ -6,10 +6,9 @@ use std::sync::LazyLock;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::file::ConfigFile;
 use super::problem::did_you_mean;
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(ConfigFile).to_value());
+static SCHEMA: LazyLock<Value> = LazyLock::new(super::schema::read);
 
 /// What the reference says of each key, `*` for any name.
 static REFERENCE: LazyLock<BTreeMap<String, String>> =

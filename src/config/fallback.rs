@@ -1,6 +1,7 @@
 //! `fallback = { … }` of a route: what its clients read when the upstream cannot be asked.
 
 use bytes::Bytes;
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,8 @@ use crate::reliability::degradation::FallbackPolicy;
 const LONGEST: usize = 64 * 1024;
 
 /// `fallback = { … }` as written.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct FallbackFile {
     /// 200 to 299 or 400 to 599. Below 400 it answers GET and HEAD alone: of a write nobody knows whether it was done.

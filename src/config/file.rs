@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -31,14 +32,15 @@ use super::upstream::UpstreamFile;
 use super::word::Word as _;
 
 /// The whole file. Durations, sizes and shares are text with a unit; unknown keys are errors.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ConfigFile {
     /// The listener in front of the backend.
-    #[schemars(extend("x-restart" = "presence"))]
+    #[cfg_attr(test, schemars(extend("x-restart" = "presence")))]
     pub ingress: Option<IngressFile>,
     /// The forward proxy for requests that go out.
-    #[schemars(extend("x-restart" = "presence"))]
+    #[cfg_attr(test, schemars(extend("x-restart" = "presence")))]
     pub egress: Option<EgressFile>,
     /// How ingress requests find another upstream than `ingress.upstream`.
     pub routes: Vec<RouteFile>,
@@ -75,10 +77,10 @@ pub struct ConfigFile {
     /// The access log: one line per exchange.
     pub access_log: AccessLogFile,
     /// Incidents, audit and ledger on disk.
-    #[schemars(extend("x-restart" = true))]
+    #[cfg_attr(test, schemars(extend("x-restart" = true)))]
     pub store: StoreFile,
     /// Where writes are kept that were acknowledged before their upstream has them; absent: none are.
-    #[schemars(extend("x-restart" = true))]
+    #[cfg_attr(test, schemars(extend("x-restart" = true)))]
     pub outbox: Option<OutboxFile>,
     /// This process: its name, workers, memory, shutdown and log.
     pub process: ProcessFile,

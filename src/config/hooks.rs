@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,8 @@ use crate::units::Text;
 const LONGEST_PREFIX: usize = 256;
 
 /// `[recovery.actions.<action>]`: exactly one of `exec`, `url` (or `url_file`), `pid_file`, and for `cache_clear` also `redis`.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct HookFile {
     /// Program and arguments, run without a shell; what is to be done is in its environment (`STROP_ACTION`,

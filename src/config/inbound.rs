@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -11,11 +12,12 @@ use super::secret;
 use crate::units::Text;
 
 /// The table `[inbound]` as the operator writes it.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct InboundFile {
     /// A listener of its own that answers nothing but signed posts to /pagerduty and /slack; absent: there is none.
-    #[schemars(extend("x-restart" = true))]
+    #[cfg_attr(test, schemars(extend("x-restart" = true)))]
     pub listen: Option<Text<SocketAddr>>,
     /// File with the signing secret of PagerDuty's webhook subscription.
     pub pagerduty_secret_file: Option<String>,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,11 +18,12 @@ use crate::reliability::concurrency::ConcurrencyPolicy;
 use crate::units::Text;
 
 /// The table `[ingress]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct IngressFile {
     /// Address and port that clients connect to, such as `127.0.0.1:8000`.
-    #[schemars(extend("x-restart" = true))]
+    #[cfg_attr(test, schemars(extend("x-restart" = true)))]
     pub listen: Text<SocketAddr>,
     /// The upstream that answers where no route says otherwise.
     pub upstream: String,
@@ -39,7 +41,7 @@ pub struct IngressFile {
     /// Between two looks at that document, beside those after a restart of the application.
     pub openapi_every: Text<Duration>,
     /// TLS termination; absent: plain HTTP/1.1 and h2c.
-    #[schemars(extend("x-restart" = true))]
+    #[cfg_attr(test, schemars(extend("x-restart" = true)))]
     pub tls: Option<ServerTlsFile>,
     /// What one client may ask.
     pub limits: LimitsFile,
@@ -98,7 +100,8 @@ words! {
 }
 
 /// The table `[ingress.tls]`: certificate and key of the ingress listener.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerTlsFile {
     /// PEM file with the certificate chain, the leaf first.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,8 @@ use crate::reliability::detect::{LatencyBudget, PercentileLimits};
 use crate::units::{Text, Written as _, secs};
 
 /// The table `[latency]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LatencyFile {
     /// Longer exchanges are slow.
@@ -33,7 +35,8 @@ impl Default for LatencyFile {
 }
 
 /// The budget of a percentile; what is not written is as above it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct BudgetFile {
     /// The target. Over it, beyond chance: nothing for p50 and p95, a high incident for p99.
@@ -56,7 +59,8 @@ impl From<PercentileLimits> for BudgetFile {
 }
 
 /// `[routes.latency]`; what is not written is as in `[latency]`.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteLatencyFile {
     /// Up to where it is measured.

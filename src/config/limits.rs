@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,8 @@ use crate::message::h1::parse::MOST_FIELDS;
 use crate::units::{Size, Text, secs};
 
 /// The tables `[ingress.limits]` and `[egress.limits]` as the operator writes them.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsFile {
     /// Connections of the listener, over all workers; 0: as many as fit into `process.buffers`, at most 10,000.

@@ -39,7 +39,10 @@ pub mod reload;
 mod routes;
 mod runbooks;
 mod running;
+pub mod schema;
 mod secret;
+#[cfg(test)]
+pub(crate) mod shipped;
 mod stale;
 mod store;
 mod timeouts;
@@ -94,12 +97,6 @@ pub fn load(text: &str, source: &str, env: &[(String, String)]) -> Result<Config
         file.check(running::WrittenConfig { keys, places, hash }, &mut problems)
     });
     config.filter(|_| problems.is_clean()).ok_or_else(|| problems.finish(source))
-}
-
-/// The JSON Schema of the file.
-pub fn schema() -> String {
-    let schema = schemars::schema_for!(ConfigFile);
-    serde_json::to_string_pretty(&schema).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,8 @@ use crate::reliability::outbox::QueueLimits;
 use crate::units::{Size, Text};
 
 /// The table `[outbox]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct OutboxFile {
     /// Directory of this sidecar alone, on a disk that keeps what is synchronised; below the state directory unless it begins

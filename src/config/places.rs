@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use toml::de::{DeArray, DeTable, DeValue};
 
 /// What gives a key its value, where that is not the default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KeySource {
     /// The preset of an upstream, or what the guide says of a service of that name.
@@ -33,7 +34,8 @@ impl KeySource {
 }
 
 /// Where the value of a key comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct KeyOrigin {
     /// What gives it.
     pub from: KeySource,

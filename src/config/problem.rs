@@ -12,7 +12,8 @@ use toml::de::{DeTable, DeValue};
 use crate::units::{Text, Written as _};
 
 /// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Problem {
     /// Such as `upstreams.billing.breaker.open_for`; empty for syntax.
     pub path: String,
@@ -26,7 +27,7 @@ pub struct Problem {
     /// What is wrong, and what to write instead.
     pub message: String,
     #[serde(skip)]
-    #[schema(ignore)]
+    #[cfg_attr(test, schema(ignore))]
     shown: Shown,
 }
 

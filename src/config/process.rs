@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,19 +10,20 @@ use super::problem::{HOUR, Part};
 use crate::units::{Percent, Size, Text, secs};
 
 /// The table `[process]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ProcessFile {
     /// Name of this sidecar in incidents, messages and ledger; absent: its pod's or its machine's.
-    #[schemars(extend("x-restart" = true))]
+    #[cfg_attr(test, schemars(extend("x-restart" = true)))]
     pub name: Option<String>,
     /// Threads that carry traffic; 0: one per core.
-    #[schemars(extend("x-restart" = true))]
+    #[cfg_attr(test, schemars(extend("x-restart" = true)))]
     pub workers: u32,
     /// How long SIGTERM waits for exchanges in flight.
     pub drain_for: Text<Duration>,
     /// Time after SIGTERM in which it is unready but still accepting, before the drain begins.
-    #[schemars(extend("x-restart" = true))]
+    #[cfg_attr(test, schemars(extend("x-restart" = true)))]
     pub lame_duck: Text<Duration>,
     /// Request bodies that each worker may keep while they are sent; several of one connection have an eighth of it.
     pub kept_bodies: Text<Size>,
@@ -30,7 +32,7 @@ pub struct ProcessFile {
     pub buffers: Text<Percent>,
     /// What the kernel buffers of one connection each way: of clients, and of upstreams behind the ingress. Absent: 128
     /// KiB where the control group has a limit below 2 GiB, else the kernel's own measure.
-    #[schemars(extend("x-restart" = true))]
+    #[cfg_attr(test, schemars(extend("x-restart" = true)))]
     pub socket_buffer: Option<Text<Size>>,
     /// How long after a reload its effects are watched: a config with which exchanges fail or slow down beyond chance is taken
     /// back. Absent: not at all.
@@ -38,7 +40,7 @@ pub struct ProcessFile {
     /// Log filter: a level, or tracing's directives such as "strop=debug".
     pub log: String,
     /// Log lines as JSON.
-    #[schemars(extend("x-restart" = true))]
+    #[cfg_attr(test, schemars(extend("x-restart" = true)))]
     pub log_json: bool,
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +21,8 @@ use crate::reliability::rule::Rule;
 use crate::units::Text;
 
 /// The table `[recovery]` as the operator writes it.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RecoveryFile {
     /// What plans may do: the kill switch.
@@ -60,7 +62,8 @@ words! {
 }
 
 /// The table `[plans.<name>]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PlanFile {
     /// Incidents that one of these rules has found begin it; empty: it runs by order alone.
@@ -107,7 +110,8 @@ impl Default for PlanFile {
 }
 
 /// One step: `{ action = "connection_reset" }`.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StepFile {
     pub action: OneOf<Action>,

@@ -40,8 +40,9 @@ impl ReloadCause {
 }
 
 /// What came of a reload.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = Outcome)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[cfg_attr(test, schema(as = Outcome))]
 pub struct ReloadOutcome {
     /// What caused it: `signal`, `watch` or `api`; `canary`: the config before came in force again.
     pub cause: String,

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -26,7 +27,8 @@ use crate::units::{Size, Text};
 pub const DEFAULT_ROUTE: &str = "default";
 
 /// An entry of `[[routes]]` as the operator writes it.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteFile {
     /// The metric label; made from the path or the prefix when absent.

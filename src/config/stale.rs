@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Value;
@@ -15,7 +16,8 @@ const LONGEST_BODY: u64 = 8 * 1024 * 1024;
 const LONGEST: u64 = 7 * DAY;
 
 /// `stale = { … }` as written.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct StaleFile {
     /// How long past its own time an answer may stand in; an answer's own `stale-if-error` shortens it. `0s`: none is kept.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,8 @@ fn days(days: u64) -> Text<Duration> {
 }
 
 /// The table `[store]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreFile {
     /// "sqlite:PATH", "postgres://user@host/database" or "off".
@@ -53,7 +55,8 @@ impl Default for StoreFile {
 }
 
 /// The table `[store.retention]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RetentionFile {
     /// Incidents since they were resolved.
@@ -62,7 +65,7 @@ pub struct RetentionFile {
     pub audit: Text<Duration>,
     /// Accepted for one version and ignored: samples are no longer stored.
     #[serde(skip_serializing)]
-    #[schemars(skip)]
+    #[cfg_attr(test, schemars(skip))]
     pub samples: Option<Text<Duration>>,
     /// Days of the uptime ledger; days that are over are stored packed.
     pub ledger: Text<Duration>,
@@ -76,7 +79,8 @@ impl Default for RetentionFile {
 }
 
 /// The table `[store.backup]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct BackupFile {
     /// Time from one copy to the next.

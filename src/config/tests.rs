@@ -52,7 +52,7 @@ fn keys(schema: &Value, root: &Value, path: &str, found: &mut Vec<String>) {
 }
 
 fn all_keys() -> Vec<String> {
-    let schema: Value = serde_json::from_str(&schema()).expect("JSON");
+    let schema: Value = schema::read();
     let mut found = Vec::new();
     keys(&schema, &schema, "", &mut found);
     found

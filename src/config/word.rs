@@ -1,7 +1,6 @@
 //! Closed sets: the few words that a key may have, each with what it means, so that an editor
 //! completes and explains them.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -98,12 +97,13 @@ impl<T: Word> Serialize for OneOf<T> {
     }
 }
 
+#[cfg(test)]
 impl<T: Word> schemars::JsonSchema for OneOf<T> {
     fn inline_schema() -> bool {
         true
     }
 
-    fn schema_name() -> Cow<'static, str> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
         "OneOf".into()
     }
 

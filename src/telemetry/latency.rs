@@ -183,7 +183,8 @@ impl Rolling {
 }
 
 /// What a window says, in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Summary {
     /// Exchanges that ended within the window.
     pub count: u64,

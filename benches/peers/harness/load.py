@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import routes, tools
+from . import newconn, routes, tools
 from .peers import Target
 from .processes import Crew
 from .scenarios import Scenario
@@ -141,12 +141,15 @@ def _whole(seconds: float) -> int:
     return max(1, round(seconds))
 
 
-def idle_connections(target: Target, count: int) -> list[socket.socket]:
+def idle_connections(scenario: Scenario, target: Target) -> list[socket.socket]:
     """Opens connections that have had one exchange each and now wait."""
+    tls = newconn.context() if scenario.mode == "tls" else None
     request = f"GET /small HTTP/1.1\r\nHost: 127.0.0.1:{target.port}\r\n\r\n".encode()
     opened = []
-    for _ in range(count):
+    for _ in range(scenario.connections):
         connection = socket.create_connection(("127.0.0.1", target.port), timeout=10)
+        if tls:
+            connection = tls.wrap_socket(connection)
         connection.sendall(request)
         read = b""
         while not read.endswith(b"\r\n\r\n" + b"x" * 128):

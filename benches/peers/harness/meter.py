@@ -79,6 +79,33 @@ def _scheduled(pid: int, otherwise: float) -> float:
 
 
 @dataclass
+class Thread:
+    """Seconds on a core, seconds ready without one, and how often it lost one that it could have used."""
+
+    ran: float = 0
+    waited: float = 0
+    preempted: int = 0
+
+    def __sub__(self, earlier: "Thread") -> "Thread":
+        return Thread(self.ran - earlier.ran, self.waited - earlier.waited, self.preempted - earlier.preempted)
+
+
+def threads_of(pids: list[int]) -> dict[int, Thread]:
+    """By number; empty on kernels without schedstat."""
+    found = {}
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            try:
+                ran, waited, _ = (task / "schedstat").read_text().split()
+                status = (task / "status").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            preempted = int(status.rpartition("nonvoluntary_ctxt_switches:")[2])
+            found[int(task.name)] = Thread(int(ran) / 1e9, int(waited) / 1e9, preempted)
+    return found
+
+
+@dataclass
 class Memory:
     """MiB. `rss` counts a page once for each process that has it; `pss` shares it out among them."""
 
@@ -156,6 +183,7 @@ class Reading:
 
     at: float
     proxy: Cpu
+    threads: dict[int, Thread]
     backend: Cpu
     cores: tuple[CoreTime, CoreTime]
     helpers: tuple[float, float]
@@ -166,7 +194,7 @@ class Reading:
         helpers = (Cpu.of(cores.helpers[0]).whole, Cpu.of(cores.helpers[1]).whole)
         own = time.process_time() + of_waited_children()
         times = (CoreTime.of(cores.proxy), CoreTime.of(cores.load))
-        return cls(time.monotonic(), Cpu.of(proxy), Cpu.of(backend), times, helpers, own)
+        return cls(time.monotonic(), Cpu.of(proxy), threads_of(proxy), Cpu.of(backend), times, helpers, own)
 
 
 @dataclass
@@ -175,6 +203,7 @@ class Between:
 
     seconds: float
     proxy: Cpu
+    threads: dict[int, Thread]
     proxy_core: float
     load_core: float
     foreign_proxy: float
@@ -195,6 +224,7 @@ class Between:
         return cls(
             seconds=seconds,
             proxy=proxy,
+            threads={number: now - before.threads.get(number, Thread()) for number, now in after.threads.items()},
             proxy_core=ours[0] / (seconds * len(cores.proxy)),
             load_core=ours[1] / (seconds * len(cores.load)),
             foreign_proxy=others[0],

@@ -65,6 +65,7 @@ class Place:
 
 
 DIRECT = "direct"
+OURS = "strop"
 # A Strop of another day, measured in the same run.
 BEFORE = "before"
 # Where a peer's numbers are on its admin port, if not at /metrics.
@@ -84,7 +85,7 @@ def known(strop: str | None, before: str | None = None) -> dict[str, Peer]:
             lambda c: ["-c", c, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"],
             ["--version"],
         ),
-        Peer("strop", "strop.toml", lambda: tools.strop(strop), lambda c: ["run", "--config", c], ["--version"]),
+        Peer(OURS, "strop.toml", lambda: tools.strop(strop), lambda c: ["run", "--config", c], ["--version"]),
     ]
     if before:
         peers.append(Peer(BEFORE, "strop.toml", lambda: tools.strop(before), lambda c: ["run", "--config", c], ["--version"]))

@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass, field, fields
 from typing import Callable
 
-from .peers import DIRECT, Peer
+from .peers import BEFORE, DIRECT, OURS, Peer
 from .scenarios import BY_NAME, Scenario
 from .verify import Wrong
 from .window import Bench, Window
@@ -26,7 +26,8 @@ class Results:
 
     windows: list[Window] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    rate: float | None = None
+    # Requests per second of the slowest peer.
+    capacity: float | None = None
 
     def of(self, scenario: str, peer: str) -> list[Window]:
         return [each for each in self.windows if (each.scenario, each.peer) == (scenario, peer)]
@@ -41,16 +42,16 @@ class Plan:
     rounds: int
     # More rounds of a scenario, as long as a peer has too few undisturbed windows.
     extra: int
-    rate: float | None
+    capacity: float | None
 
 
 def run(bench: Bench, plan: Plan, shown: Callable[[Scenario, Results], None]) -> Results:
     """Measures everything; `shown` is told when a scenario is complete."""
-    results = Results(rate=plan.rate)
+    results = Results(capacity=plan.capacity)
     for scenario in plan.scenarios:
         there = [peer for peer in plan.peers if takes_part(scenario, peer)]
-        if scenario.load == "paced" and results.rate is None:
-            results.rate = _half_of_the_slowest(bench, there, results)
+        if scenario.share and results.capacity is None:
+            results.capacity = _of_the_slowest(bench, there, results)
         for number in range(plan.rounds + plan.extra):
             if number >= plan.rounds and _all_are_clean(scenario, there, plan.rounds, results):
                 break
@@ -64,7 +65,7 @@ def run(bench: Bench, plan: Plan, shown: Callable[[Scenario, Results], None]) ->
 def takes_part(scenario: Scenario, peer: Peer | None) -> bool:
     if peer is None:
         return scenario.has_direct
-    return not scenario.peers or peer.name in scenario.peers
+    return not scenario.peers or peer.name.replace(BEFORE, OURS) in scenario.peers
 
 
 def _all_are_clean(scenario: Scenario, peers: list[Peer | None], rounds: int, results: Results) -> bool:
@@ -77,7 +78,7 @@ def _all_are_clean(scenario: Scenario, peers: list[Peer | None], rounds: int, re
 def _one(bench: Bench, scenario: Scenario, peer: Peer | None, number: int, results: Results) -> None:
     name = peer.name if peer else DIRECT
     try:
-        window = bench.window(scenario, peer, number, results.rate)
+        window = bench.window(scenario, peer, number, rate(scenario, results))
     except FAILURES as error:
         told = str(error).replace("\n", " | ")
         results.failures.append(f"{scenario.name}, {name}, round {number + 1}: {told}")
@@ -94,8 +95,15 @@ def _one(bench: Bench, scenario: Scenario, peer: Peer | None, number: int, resul
     _tell(f"{scenario.name:11} {number + 1:2} {name:8}{mark} {', '.join(each for each in told if each)}")
 
 
-def _half_of_the_slowest(bench: Bench, peers: list[Peer | None], results: Results) -> float:
-    """Half of what the slowest peer carries with 64 connections, from this run's windows or from new ones."""
+def rate(scenario: Scenario, results: Results) -> float | None:
+    """Requests per second, where the load has a rate."""
+    if not scenario.share or results.capacity is None:
+        return None
+    return max(100.0, round(results.capacity * scenario.share, -2))
+
+
+def _of_the_slowest(bench: Bench, peers: list[Peer | None], results: Results) -> float:
+    """What the slowest peer carries with 64 connections, from this run's windows or from new ones."""
     rates = []
     for peer in peers:
         if peer is None:
@@ -105,9 +113,8 @@ def _half_of_the_slowest(bench: Bench, peers: list[Peer | None], results: Result
         rates.extend(row["rps"] for row in [median(results.of(CALIBRATION, peer.name))] if row["rps"])
     if not rates:
         raise RuntimeError("no peer could be measured, so there is no rate to ask of them")
-    rate = max(100.0, round(min(rates) / 2, -2))
-    _tell(f"fixed: {rate:.0f} req/s, half of the slowest peer's {min(rates):.0f}")
-    return rate
+    _tell(f"fixed rates: shares of the slowest peer's {min(rates):.0f} req/s")
+    return min(rates)
 
 
 def counted(by_peer: dict[str, list[Window]]) -> tuple[dict[str, list[Window]], bool]:

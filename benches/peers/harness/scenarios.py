@@ -24,6 +24,8 @@ class Scenario:
     streams: int = 1
     post: int = 0
     closes: bool = False
+    # Of what the slowest peer carries, where the rate is fixed.
+    share: float = 0
     # Only these of the peers, where it is not for all.
     peers: tuple[str, ...] = ()
 
@@ -50,10 +52,18 @@ ALL = [
     Scenario("h2-64k", "GET 64 KiB over HTTP/2 (h2c), 16 connections of 8 streams", "h2load", "h2c", MEDIUM, 16, 8),
     Scenario("grpc", "gRPC, unary calls of 64 bytes both ways, HTTP/2 on both sides, 16 connections of 8 streams", "h2load",
              "grpc", UNARY, 16, 8),
-    Scenario("fixed", "GET 128 B at a fixed rate, 64 connections; latency from the time a request was due", "paced"),
+    Scenario("fixed-10", "GET 128 B at a tenth of the slowest peer's capacity, 64 connections; latency from when it was due", "paced",
+             share=0.1),
+    Scenario("fixed-50", "GET 128 B at half of the slowest peer's capacity, 64 connections; latency from when it was due", "paced",
+             share=0.5),
+    Scenario("fixed-80", "GET 128 B at eight tenths of the slowest peer's capacity, 64 connections; latency from when it was due",
+             "paced", share=0.8),
     Scenario("routes", f"GET 128 B, each request to the next of {routes.ROUTES} routes, {routes.UPSTREAMS} upstreams behind them",
              mode="routes", peers=("nginx", "envoy", "strop")),
     Scenario("idle", "memory: idle after start, and with 5,000 idle connections", "memory", connections=5_000),
+    Scenario("idle-tls", "memory: idle after start, and with 5,000 idle connections over TLS 1.3", "memory", "tls", connections=5_000),
+    Scenario("idle-15k", "memory: idle after start, and with 15,000 idle connections", "memory", connections=15_000,
+             peers=("nginx", "envoy", "strop")),
 ]
 
 BY_NAME = {scenario.name: scenario for scenario in ALL}

@@ -8,13 +8,12 @@ import platform
 from pathlib import Path
 from typing import Callable
 
-from .peers import BEFORE, DIRECT
-from .rounds import Results, counted, median
+from .peers import BEFORE, DIRECT, OURS
+from .rounds import Results, counted, median, rate
 from .scenarios import Scenario
 from .window import Window
 
 Median = dict[str, float | None]
-OURS = "strop"
 
 # Heading, and what stands below it.
 Column = tuple[str, Callable[[Median], str]]
@@ -45,7 +44,12 @@ TAIL: list[Column] = [
     ("log %", _number("log_share", 0, 100)),
 ]
 RATES: list[Column] = [("req/s", _number("rps", 0)), *LATENCY, *CPU, *TAIL]
-PACED: list[Column] = [("req/s", _number("rps", 0)), *LATENCY, ("lag p99", _number("lag_p99", 0)), *CPU, *TAIL]
+QUEUE: list[Column] = [
+    ("queued µs", _number("queued", 1)),
+    ("preempted", _number("preempted", 1)),
+    ("beside %", _number("beside", 2, 100)),
+]
+PACED: list[Column] = [("req/s", _number("rps", 0)), *LATENCY, ("lag p99", _number("lag_p99", 0)), *CPU, *QUEUE, *TAIL]
 MEMORY: list[Column] = [
     ("idle RSS MiB", _number("idle_rss", 1)),
     ("idle PSS MiB", _number("idle_pss", 1)),
@@ -104,8 +108,8 @@ def shown(scenario: Scenario, results: Results, order: list[str]) -> str:
         lines.append([peer, *(cell(row) for _, cell in columns), f"{row['kept']:.0f}/{row['windows']:.0f}"])
     mark = "*" if any(row["disturbed"] for row in rows.values()) else ""
     title = f"{scenario.name}{mark}: {scenario.title}"
-    if scenario.load == "paced" and results.rate:
-        title += f" ({results.rate:,.0f} req/s)"
+    if asked := rate(scenario, results):
+        title += f" ({asked:,.0f} req/s)"
     return f"\n{title}\n{_aligned(lines)}{_troubles(scenario, results)}"
 
 
@@ -141,7 +145,7 @@ def write_json(
     done = [scenario for scenario in scenarios if any(w.scenario == scenario.name for w in results.windows)]
     whole = {
         **about,
-        "rate": results.rate,
+        "capacity": results.capacity,
         "medians": {scenario.name: _plain_rows(summary(scenario, results)) for scenario in done},
         "windows": [_plain(window) for window in results.windows],
         "failures": results.failures,

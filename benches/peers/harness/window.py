@@ -11,7 +11,7 @@ from typing import Callable
 
 from . import peers, verify
 from .load import Generators, Result, idle_connections
-from .meter import Between, Cores, Reading
+from .meter import Between, Cores, Reading, Thread
 from .peers import Peer, Place, Target
 from .scenarios import Scenario
 
@@ -50,6 +50,11 @@ class Window:
     idle_rss: float | None = None
     idle_pss: float | None = None
     per_connection: float | None = None
+    # Of the thread that runs most: microseconds per request in which it was ready and waited for a CPU, and how often for a
+    # thousand requests another took the CPU from it. Beside it: the share of a core that all other threads used.
+    queued: float | None = None
+    preempted: float | None = None
+    beside: float | None = None
     log_share: float | None = None
     scrape_ms: float | None = None
     scrape_cpu_ms: float | None = None
@@ -107,6 +112,9 @@ class Bench:
             window.user = between.proxy.user * per_request
             window.system = window.cpu - window.user
             window.proxy_core = between.proxy_core
+            most = max(between.threads.values(), key=lambda thread: thread.ran, default=Thread())
+            window.queued, window.preempted = most.waited * per_request, most.preempted * per_request / 1e3
+            window.beside = (between.proxy.whole - most.ran) / between.seconds
             if scenario.mode == "routes":
                 self._scrapes(target, pids, window)
             memory = target.memory()
@@ -132,7 +140,7 @@ class Bench:
         time.sleep(1)
         idle = target.memory()
         window.agreed = verify.answers(scenario, target, self.generators)
-        opened = idle_connections(target, scenario.connections)
+        opened = idle_connections(scenario, target)
         # What has just been served is not idle yet.
         time.sleep(5)
         full = target.memory()

@@ -3,13 +3,15 @@
 use std::time::SystemTime;
 
 use serde::Serialize;
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use crate::reliability::breaker::{self, BreakerTransition};
 use crate::runtime::clock::{self, Moment};
 
 /// An attempt that counted against an upstream.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct FailedAttempt {
     /// When it was known.
     pub at: String,
@@ -37,7 +39,8 @@ impl FailedAttempt {
 }
 
 /// A change of state of a breaker.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct BreakerMove {
     /// When it changed.
     pub at: String,

@@ -1,6 +1,7 @@
 //! Failover in the contract.
 
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::EndpointView;
@@ -8,7 +9,8 @@ use crate::reliability::failover::{Failover, FailoverPolicy};
 use crate::runtime::clock::{self, Moment};
 
 /// An order about failover.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct FailoverRequest {
     /// backup: call the backup endpoints; first: end such an order. Required.
@@ -22,7 +24,8 @@ pub struct FailoverRequest {
 }
 
 /// An order to call the backup endpoints.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct FailoverOrderView {
     /// Why, as the order says.
     pub reason: String,
@@ -33,7 +36,8 @@ pub struct FailoverOrderView {
 }
 
 /// Which group of endpoints is called, and why.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct FailoverView {
     /// first or backup: the endpoints that are called.
     pub group: &'static str,
@@ -82,7 +86,8 @@ impl FailoverView {
 }
 
 /// What an order about failover did.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct FailoverReplied {
     /// As it is now.
     pub failover: FailoverView,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::moment::when;
@@ -12,7 +13,8 @@ use crate::control::{Change, Snapshot};
 use crate::reliability::incident::{Entry, Incident, Signal};
 
 /// Somebody takes an incident.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::admin) struct AckOrder {
     /// Who; "admin-api" without it.
@@ -22,7 +24,8 @@ pub(in crate::admin) struct AckOrder {
 }
 
 /// Somebody ends an incident.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::admin) struct ResolveOrder {
     /// Who; "admin-api" without it.
@@ -34,7 +37,8 @@ pub(in crate::admin) struct ResolveOrder {
 }
 
 /// Something for the timeline.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::admin) struct NoteOrder {
     /// Who; "admin-api" without it.
@@ -44,7 +48,8 @@ pub(in crate::admin) struct NoteOrder {
 }
 
 /// Somebody is put in charge.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::admin) struct AssignOrder {
     /// Who says so; "admin-api" without it.
@@ -54,7 +59,8 @@ pub(in crate::admin) struct AssignOrder {
 }
 
 /// How bad a person says it is.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::admin) struct RateOrder {
     /// Who; "admin-api" without it.
@@ -66,7 +72,8 @@ pub(in crate::admin) struct RateOrder {
 }
 
 /// A test incident: an incident with service "test" unless another one is named.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::admin) struct TestOrder {
     /// One line for people; it heads the messages.
@@ -80,7 +87,8 @@ pub(in crate::admin) struct TestOrder {
 }
 
 /// One page of incidents.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(in crate::admin) struct Incidents {
     /// Confirmed ones that are not over.
     pub(in crate::admin) open: usize,
@@ -93,7 +101,8 @@ pub(in crate::admin) struct Incidents {
 }
 
 /// An incident that was changed.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(in crate::admin) struct Changed {
     /// As it is now.
     pub(in crate::admin) incident: IncidentView,
@@ -104,7 +113,8 @@ pub(in crate::admin) struct Changed {
 }
 
 /// One line of a timeline.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(in crate::admin) struct EntryView {
     number: u64,
     at: String,
@@ -116,14 +126,16 @@ pub(in crate::admin) struct EntryView {
 }
 
 /// One measured value, with its name.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(in crate::admin) struct Fact {
     name: String,
     value: String,
 }
 
 /// An alert that is part of an incident.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(in crate::admin) struct SignalView {
     rule: &'static str,
     service: String,
@@ -135,7 +147,8 @@ pub(in crate::admin) struct SignalView {
 }
 
 /// One incident as it is now.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(in crate::admin) struct IncidentView {
     id: String,
     /// suspected, open, acknowledged, mitigating, monitoring, resolved, reviewed or cleared.
@@ -296,7 +309,8 @@ impl EntryView {
 }
 
 /// A condition that a rule finds at this moment.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(in crate::admin) struct AlertView {
     rule: &'static str,
     service: String,
@@ -309,7 +323,8 @@ pub(in crate::admin) struct AlertView {
 }
 
 /// The conditions that rules find at this moment.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(in crate::admin) struct Alerts {
     pub(in crate::admin) alerts: Vec<AlertView>,
 }

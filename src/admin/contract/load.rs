@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use crate::telemetry::load::{CLASSES, LoadSeries, ThrottleSeries};
 
 /// Requests under way to an upstream behind the ingress, and how many may be.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct ConcurrencyView {
     /// Requests that may wait for their answer at once: what it seems to keep up with.
     pub limit: u32,
@@ -36,7 +38,8 @@ impl ConcurrencyView {
 }
 
 /// How much less an upstream is asked because it turns requests away.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct ThrottleView {
     /// The chance of a request to be refused, 0 to 1.
     pub chance: f64,

@@ -10,6 +10,7 @@ pub(in crate::admin) mod source;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::ToSchema;
 
 pub use self::evidence::{BreakerMove, FailedAttempt};
@@ -25,7 +26,8 @@ use crate::upstream::gate::Gate;
 use crate::upstream::operations::Operation;
 
 /// An order to a breaker: hold it, close it or release it.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Order {
     /// Why; shown to everybody.
@@ -39,7 +41,8 @@ pub struct Order {
 }
 
 /// An operator's override of a breaker.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct HoldView {
     /// The state that is held: open or closed.
     pub state: &'static str,
@@ -52,7 +55,8 @@ pub struct HoldView {
 }
 
 /// One breaker: what requests meet there, and what it has seen.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct Breaker {
     /// The upstream's name; of an operation `<upstream>.<operation>`, of backup endpoints `<upstream>.backup`.
     pub name: String,
@@ -170,14 +174,16 @@ impl Breaker {
 }
 
 /// The breakers of upstreams and their operations.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct Breakers {
     /// In the order of their names.
     pub circuit_breakers: Vec<Breaker>,
 }
 
 /// What a mutation of a breaker did.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct Moved {
     /// As it is now.
     pub circuit_breaker: Breaker,
@@ -190,7 +196,8 @@ pub struct Moved {
 }
 
 /// One endpoint of an upstream.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct EndpointView {
     /// IP address and port.
     pub address: String,
@@ -207,7 +214,8 @@ pub struct EndpointView {
 }
 
 /// One upstream: its health, endpoints, counts and breaker.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct UpstreamView {
     /// The name in `[upstreams.<name>]`.
     pub name: String,
@@ -248,7 +256,8 @@ pub struct UpstreamView {
 }
 
 /// How a dependency is.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(in crate::admin) struct DependencyView {
     /// The name in `[upstreams.<name>]`.
     pub name: String,
@@ -269,14 +278,16 @@ pub(in crate::admin) struct DependencyView {
 }
 
 /// All upstreams, each as a whole.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct Upstreams {
     /// In the order of their names.
     pub upstreams: Vec<UpstreamView>,
 }
 
 /// One window of one series.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct Window {
     /// 10s, 1m, 5m or 1h.
     pub window: &'static str,
@@ -287,7 +298,8 @@ pub struct Window {
 }
 
 /// One route and its upstream.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct SeriesView {
     /// The route's name, as metrics label it.
     pub route: String,
@@ -311,7 +323,8 @@ pub struct SeriesView {
 }
 
 /// A percentile and its budget.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct BudgetView {
     /// Up to which byte: first_byte or last_byte.
     pub until: &'static str,
@@ -330,7 +343,8 @@ pub struct BudgetView {
 }
 
 /// Latencies of all routes and upstreams.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct Performance {
     /// In the order of routes.
     pub series: Vec<SeriesView>,
@@ -339,7 +353,8 @@ pub struct Performance {
 }
 
 /// One sample of a metric.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct Sample {
     /// Name and labels, as Prometheus reads them.
     pub sample: String,
@@ -348,14 +363,16 @@ pub struct Sample {
 }
 
 /// All metrics, as JSON.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct MetricsView {
     /// In the order of /metrics.
     pub samples: Vec<Sample>,
 }
 
 /// The config in force.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub struct ConfigView {
     /// The config file; null: the built-in config.
     pub path: Option<String>,
@@ -370,7 +387,7 @@ pub struct ConfigView {
     /// The last reload; null: there was none.
     pub last_reload: Option<crate::config::reload::ReloadOutcome>,
     /// Every value, secrets left out.
-    #[schema(value_type = Object)]
+    #[cfg_attr(test, schema(value_type = Object))]
     pub effective: serde_json::Value,
     /// Where values of `effective` come from, by key; one that is not here has its default.
     pub origins: std::collections::BTreeMap<String, crate::config::origin::KeyOrigin>,

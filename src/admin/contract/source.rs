@@ -1,10 +1,12 @@
 //! How a fact came about.
 
 use serde::Serialize;
+#[cfg(test)]
 use utoipa::ToSchema;
 
 /// How a fact came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub(in crate::admin) enum Source {
     /// Seen in traffic, or in this process.

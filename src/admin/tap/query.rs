@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+#[cfg(test)]
 use utoipa::IntoParams;
 
 use crate::admin::error::ApiError;
@@ -22,8 +23,9 @@ const MOST: u64 = 1_000_000;
 const NAME: usize = 200;
 
 /// Which exchanges, how many, for how long.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::admin) struct TapQuery {
     /// Those of this route.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,8 @@ const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 const SLACK: &str = "https://slack.com/api";
 
 /// `[notify.<name>]`; which keys belong there depends on `kind`.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NotifyFile {
     /// What it is; needed.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,8 @@ use crate::runtime::zone::Zone;
 use crate::units::{Percent, Text, Written as _};
 
 /// The table `[drill.schedule]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct DrillScheduleFile {
     /// The day of each month: "first tuesday" to "fourth tuesday", "last tuesday", or "day 1" to "day 28".

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,8 @@ use crate::runtime::zone::{Holiday, Zone};
 use crate::units::Text;
 
 /// The table `[escalation]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct EscalationFile {
     /// Channels for when all of a contact's fail, tried in this order, and all at once for contacts that have none;
@@ -50,7 +52,8 @@ impl Default for EscalationFile {
 }
 
 /// The table `[escalation.contacts.<name>]`: one person or team.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ContactFile {
     /// Names of `[notify.<name>]`, the preferred one first, the next one where that fails; none: the
@@ -59,7 +62,8 @@ pub struct ContactFile {
 }
 
 /// The table `[escalation.hours]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct HoursFile {
     /// Time zone of the IANA database, such as "Europe/Berlin"; summer time is heeded.
@@ -81,7 +85,8 @@ impl Default for HoursFile {
 }
 
 /// `[escalation.<severity>]`; what is not written is the guide's.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LadderFile {
     /// The steps in the order of `after`.
@@ -115,7 +120,8 @@ impl From<Ladder> for LadderFile {
 }
 
 /// One step of a ladder: who is called when.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct StepFile {
     /// Time since the incident was opened or got its severity.

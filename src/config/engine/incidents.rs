@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,8 @@ use crate::reliability::slo::Objective;
 use crate::units::{Percent, Text};
 
 /// The table `[incidents]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct IncidentsFile {
     /// Rules that find nothing.
@@ -79,7 +81,8 @@ impl Default for IncidentsFile {
 }
 
 /// The table `[incidents.down]`: the rule `service_down`.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct DownFile {
     /// Failures in a row that make it suspected.
@@ -98,7 +101,8 @@ impl Default for DownFile {
 }
 
 /// `[incidents.errors]`; the threshold is what `slo.success` allows.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ErrorsFile {
     /// Fewer bad replies prove nothing.
@@ -120,7 +124,8 @@ impl Default for ErrorsFile {
 }
 
 /// `[incidents.latency]`; the thresholds are those of `[latency]` and of routes.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LatencyRuleFile {
     /// Chance alone makes it suspected once in so many looks.
@@ -140,7 +145,8 @@ impl Default for LatencyRuleFile {
 }
 
 /// The table `[incidents.network]`: the rule `network_down`.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkFile {
     /// So many breakers that open, or upstreams that fail their checks, this close together are one incident.
@@ -159,7 +165,8 @@ impl Default for NetworkFile {
 }
 
 /// The table `[incidents.payments]`: the rules `payment_failure` and `decline_rate`.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PaymentsFile {
     /// Share of processor failures (5xx, timeouts, 429) that is an incident.

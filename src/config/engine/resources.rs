@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,8 @@ use crate::reliability::readings::Resource;
 use crate::units::{Percent, Size, Text};
 
 /// The table `[incidents.resources]`: the rule `resource`.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ResourcesFile {
     /// Processor time as a share of the control group's limit.
@@ -61,7 +63,8 @@ impl Default for ResourcesFile {
 }
 
 /// The two limits of a resource.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ShareFile {
     /// Over it for `samples` samples: an incident of low severity.

@@ -1,5 +1,6 @@
 //! `[slo]`: what is promised.
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,8 @@ use crate::reliability::slo::Objective;
 use crate::units::{Promise, Text};
 
 /// The table `[slo]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SloFile {
     /// Seconds in which the service is up, of those in which it was measured.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +26,8 @@ const BYTES: u64 = 64 << 10;
 const WITHIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// The table `[runbooks]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RunbooksFile {
     /// A directory whose files `*.yaml` and `*.yml` are a runbook each; absent: there are none.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -18,7 +19,8 @@ use crate::reliability::breaker::{BreakerPolicy, Mode};
 use crate::units::{Percent, Text, Written, secs};
 
 /// `breaker = { … }` as written; what is not written has the default of the upstream's name or preset.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerFile {
     /// Whether it refuses, only counts, or is off; absent: "shadow" behind the ingress, else "on".

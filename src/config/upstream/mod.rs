@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -61,7 +62,8 @@ use vendor::Preset;
 const IMPACT: usize = 200;
 
 /// The table `[upstreams.<name>]` as the operator writes it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamFile {
     /// Fills hosts, endpoints, tls and breaker.
@@ -85,7 +87,7 @@ pub struct UpstreamFile {
     /// Requests say in `Via` that they came through here; absent: behind the ingress only.
     pub via: bool,
     /// A local base-URL listener.
-    #[schemars(extend("x-restart" = true))]
+    #[cfg_attr(test, schemars(extend("x-restart" = true)))]
     pub local: Option<Text<SocketAddr>>,
     /// Networks the address guard lets pass here.
     pub allow_addresses: Vec<Text<IpNet>>,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,8 @@ const WEEK: u64 = 7 * 86_400;
 const LONGEST: usize = 64 * 1024;
 
 /// `outbox = { … }` as written.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamOutboxFile {
     /// Paths whose POST, PUT, PATCH and DELETE may be queued, as templates such as "/v3/mail/send"; empty: those that the preset
@@ -70,7 +72,8 @@ impl Default for UpstreamOutboxFile {
 }
 
 /// `reply = { … }` as written.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ReplyFile {
     /// 200, 201, 202 or 204.

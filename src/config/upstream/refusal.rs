@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,8 @@ const FRAMING: [&str; 6] =
     ["connection", "content-length", "content-type", "keep-alive", "trailer", "transfer-encoding"];
 
 /// `refusal = { … }` as written.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RefusalFile {
     /// The body, with `${status}`, `${code}`, `${detail}`, `${request_id}` in it; empty: `application/problem+json` (RFC 9457).

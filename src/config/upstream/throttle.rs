@@ -1,5 +1,6 @@
 //! `throttle = { … }`: asking an upstream less while it turns requests away.
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,8 @@ use crate::reliability::concurrency::AdmissionMode;
 use crate::reliability::throttle::ThrottlePolicy;
 
 /// `throttle = { … }` as written.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ThrottleFile {
     /// What becomes of requests that are too many.

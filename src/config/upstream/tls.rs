@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::problem::Part;
 
 /// `tls = true` or `tls = { … }`.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(untagged, expecting = "expected true, false or a table { server_name = \"…\", ca_file = \"…\" }")]
 pub enum ClientTlsFile {
     /// On with the defaults, or off.
@@ -18,7 +20,8 @@ pub enum ClientTlsFile {
 }
 
 /// `tls = { … }`.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ClientTlsTable {
     /// The name to verify; the endpoint's host when absent.

@@ -43,9 +43,10 @@ const STREAMS: &[(u32, Deed)] = &[
     (10, Deed::ResetMid),
 ];
 
-/// Bytes of a body: most are small.
+/// Bytes of a body: most are small. From 64 KiB on they go from socket to socket where both are plain.
 pub(super) fn size(draw: &mut Draw) -> u32 {
-    let most = draw.weighted(&[(5, 0), (66, 1_024), (22, 8_192), (6, 32_768), (1, 262_144)]);
+    let long = [(50, 0), (660, 1_024), (220, 8_192), (58, 32_768), (10, 262_144), (2, 2_097_152)];
+    let most = draw.weighted(&long);
     draw.within(0, most)
 }
 

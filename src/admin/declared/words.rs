@@ -1,6 +1,6 @@
 //! The words of the closed sets of the API, by schema and field, for the contract.
 
-use super::{drills, naming, plain, reports, traffic};
+use crate::admin::{drills, naming, plain, reports, traffic};
 use crate::control::{ReplyWindow, UPTIME_WINDOWS};
 use crate::reliability::breaker::{BreakerState, Mode};
 use crate::reliability::drill::{DrillEnd, DrillPhase, Fault};
