@@ -89,6 +89,7 @@ async fn work(
         if second {
             beat_at = now + BEAT;
             worker.pulse.beat(now);
+            worker.give_back();
             look();
         }
         let soon = overload::look(&worker, now, second).unwrap_or(BEAT);

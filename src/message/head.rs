@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 
 pub use super::known::{HOP_BY_HOP, Known, KnownSet, begins_with, is_ours, is_twin};
-use super::store::give;
 pub use super::store::{ByteSpan, Field, HeadStore};
 
 /// The request methods of RFC 9110 and RFC 5789; everything else is [`Method::Other`].
@@ -190,12 +189,6 @@ impl RequestHead {
     }
 }
 
-impl Drop for RequestHead {
-    fn drop(&mut self) {
-        give(&mut self.store);
-    }
-}
-
 /// `host[:port]` in its two parts; the brackets of an IPv6 address are left off.
 pub fn split_authority(authority: &str) -> (&str, Option<u16>) {
     if let Some(rest) = authority.strip_prefix('[') {
@@ -228,16 +221,8 @@ pub struct ResponseHead {
 impl ResponseHead {
     /// A head of our own; fields are added with [`HeadStore::push`].
     pub fn own(status: u16, framing: Framing) -> Self {
-        let mut store = HeadStore::take();
-        store.bytes.clear();
-        store.fields.clear();
+        let store = HeadStore::take();
         Self { store, status, reason: ByteSpan::default(), version: Version::H11, framing, keeps_alive: true }
-    }
-}
-
-impl Drop for ResponseHead {
-    fn drop(&mut self) {
-        give(&mut self.store);
     }
 }
 

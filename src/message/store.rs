@@ -61,13 +61,32 @@ const SHELF: usize = 256;
 const KEEP: usize = 8 * 1024;
 
 thread_local! {
-    static SHELVES: RefCell<Vec<HeadStore>> = const { RefCell::new(Vec::new()) };
+    static SHELVES: RefCell<Vec<(Vec<u8>, Vec<Field>)>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Drop for HeadStore {
+    fn drop(&mut self) {
+        if self.bytes.capacity() == 0 || self.bytes.capacity() > KEEP {
+            return;
+        }
+        let (mut bytes, mut fields) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.fields));
+        bytes.clear();
+        fields.clear();
+        let _ = SHELVES.try_with(|shelf| {
+            let mut shelf = shelf.borrow_mut();
+            if shelf.len() < SHELF {
+                shelf.push((bytes, fields));
+            }
+        });
+    }
 }
 
 impl HeadStore {
     /// An empty one, from the shelf when there is one.
     pub fn take() -> Self {
-        SHELVES.try_with(|shelf| shelf.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+        let kept = SHELVES.try_with(|shelf| shelf.borrow_mut().pop()).ok().flatten();
+        let (bytes, fields) = kept.unwrap_or_default();
+        Self { bytes, fields, charge: Charge::default() }
     }
 
     /// The head is there: what it takes beyond an ordinary one counts from now on.
@@ -186,20 +205,4 @@ impl HeadStore {
             out.extend_from_slice(self.bytes.get(from..end).unwrap_or_default());
         }
     }
-}
-
-/// Gives a head's memory back to its thread's shelf.
-pub(super) fn give(store: &mut HeadStore) {
-    if store.bytes.capacity() == 0 || store.bytes.capacity() > KEEP {
-        return;
-    }
-    let mut store = std::mem::take(store);
-    store.bytes.clear();
-    store.fields.clear();
-    let _ = SHELVES.try_with(|shelf| {
-        let mut shelf = shelf.borrow_mut();
-        if shelf.len() < SHELF {
-            shelf.push(store);
-        }
-    });
 }

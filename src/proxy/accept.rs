@@ -123,7 +123,7 @@ pub async fn accept(listener: TcpListener, door: ListenerDoor, worker: Rc<Worker
         };
         open.set(open.get() + 1);
         let slot: Releaser = Box::new((place, OpenedConnection(Rc::clone(&open))));
-        serve(client, tcp, door.tls.clone(), slot, party);
+        serve(Rc::new(client), tcp, door.tls.clone(), slot, party);
     }
 }
 
@@ -131,7 +131,7 @@ pub async fn accept(listener: TcpListener, door: ListenerDoor, worker: Rc<Worker
 type Releaser = Box<dyn std::any::Any>;
 
 /// Starts the task of a connection. One without TLS has no room for a handshake.
-fn serve(client: Client, tcp: TcpStream, server: Option<tls::Server>, slot: Releaser, party: u32) {
+fn serve(client: Rc<Client>, tcp: TcpStream, server: Option<tls::Server>, slot: Releaser, party: u32) {
     let worker = Rc::clone(&client.worker);
     let telemetry = Arc::clone(&worker.telemetry);
     let account = worker.accounts.open(&telemetry.memory, party);
@@ -172,7 +172,12 @@ impl Allowed {
 }
 
 /// A handshake that fails or stalls is the client's affair; it costs a slot for as long as a head may take.
-async fn after_handshake(client: Client, tcp: TcpStream, server: tls::Server, slot: Box<dyn std::any::Any>) {
+async fn after_handshake(
+    client: Rc<Client>,
+    tcp: TcpStream,
+    server: tls::Server,
+    slot: Box<dyn std::any::Any>,
+) {
     if let Some((io, h2)) = Box::pin(handshake(&server, tcp, client.limits.header_read)).await {
         serve::connection(client, io, h2, slot).await;
     }

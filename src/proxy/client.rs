@@ -62,6 +62,12 @@ impl Client {
         exchange
     }
 
+    /// It has been silent for a while: what the next request makes anew is let go.
+    pub(super) fn rest(&self) {
+        self.forwarded.take();
+        self.worker.has_let_go();
+    }
+
     pub(super) fn head_limits(&self) -> HeadLimits {
         HeadLimits { bytes: self.limits.header_bytes, fields: self.limits.header_count }
     }

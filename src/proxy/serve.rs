@@ -1,6 +1,6 @@
 //! Serves one client connection: reads heads, asks the gateway, sends answers, in order, until one side is done.
 
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -29,14 +29,30 @@ use crate::runtime::timer::Deadline;
 
 /// A connection that is silent for longer gives back what only an exchange needs. Whoever asks more often finds it there: nothing is
 /// allocated for such a request.
-const RESTS_AFTER: Duration = Duration::from_secs(1);
+const RESTS_AFTER: Duration = Duration::from_millis(250);
 
 /// Serves a connection from its first byte to its end. `h2`: agreed on by ALPN.
-pub async fn connection(client: Client, io: Io, h2: bool, slot: Box<dyn std::any::Any>) {
-    if h2 {
-        return Box::pin(serve_h2::connection(client, io, slot)).await;
+///
+/// What a future is given it holds twice: what is large is behind a pointer before it begins.
+pub fn connection(
+    client: Rc<Client>,
+    io: Io,
+    h2: bool,
+    slot: Box<dyn std::any::Any>,
+) -> impl Future<Output = ()> {
+    let served = match h2 {
+        true => Err(Box::pin(serve_h2::connection(client, io, slot))),
+        false => Ok((client, H1Conn::new(io, Buf::default(), Some(slot)))),
+    };
+    async move {
+        match served {
+            Ok((client, conn)) => speaks_h1(client, conn).await,
+            Err(h2) => h2.await,
+        }
     }
-    let conn = H1Conn::new(io, Buf::default(), Some(slot));
+}
+
+async fn speaks_h1(client: Rc<Client>, conn: Rc<H1Conn>) {
     account::with_current(|account| account.watch(&conn));
     let mut timer = Deadline::default();
     match speaks_h2(&client, &conn, &mut timer).await {
@@ -96,7 +112,10 @@ async fn exchanges(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> 
             return After::Close;
         }
         match Box::pin(busy(client, conn, timer, &mut served)).await {
-            After::Next(at) => ended = Some(at),
+            After::Next(at) => {
+                client.rest();
+                ended = Some(at);
+            }
             after @ (After::Close | After::Linger | After::Abort) => return after,
         }
     }

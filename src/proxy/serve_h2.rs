@@ -47,8 +47,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const RESTED: Duration = Duration::from_secs(1);
 
 /// Serves a connection that speaks HTTP/2.
-pub async fn connection(client: Client, io: Io, slot: Box<dyn std::any::Any>) {
-    let client = Rc::new(client);
+pub async fn connection(client: Rc<Client>, io: Io, slot: Box<dyn std::any::Any>) {
     let limits = H2Limits { head: client.head_limits(), streams: client.limits.h2_streams };
     let conn = H2Conn::server(ByteStream::new(io, Buf::default(), Some(slot)), limits, clock::instant());
     account::with_current(|account| account.watch(&conn));

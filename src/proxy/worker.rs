@@ -46,6 +46,8 @@ pub struct Worker {
     pub outbox: Option<Arc<Outbox>>,
     /// What its client connections hold.
     pub accounts: Rc<Accounts>,
+    /// For how many more seconds what is free again is given back.
+    letting_go: Cell<u8>,
     chance: Cell<u64>,
     /// The second in which lines of [`Self::unread`] were written last, and how many.
     unread: Cell<(u64, u32)>,
@@ -55,6 +57,19 @@ pub struct Worker {
 const UNREAD: u32 = 20;
 
 impl Worker {
+    /// Something large is free again. It is given back when it has been free for a while.
+    pub fn has_let_go(&self) {
+        self.letting_go.set(2);
+    }
+
+    /// Once a second: gives back what is free.
+    pub fn give_back(&self) {
+        if let Some(left) = self.letting_go.get().checked_sub(1) {
+            self.letting_go.set(left);
+            crate::runtime::heap::give_back();
+        }
+    }
+
     /// A worker with nothing under way; `seed` differs between workers and starts.
     pub fn new(
         number: usize,
@@ -80,6 +95,7 @@ impl Worker {
             pulse,
             front: Front::default(),
             accounts: Rc::default(),
+            letting_go: Cell::default(),
             chance,
             unread,
         })

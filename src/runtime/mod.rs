@@ -5,6 +5,7 @@ pub mod clock;
 pub mod drain;
 pub mod fds;
 pub mod files;
+pub mod heap;
 pub mod pauses;
 pub mod readiness;
 pub mod signals;

@@ -1,7 +1,9 @@
-//! A warm HTTP/1.1 request asks the allocator for nothing: ten thousand of them, counted.
+//! A warm HTTP/1.1 request asks the allocator for nothing: ten thousand of them, counted. One over HTTP/2 asks for little.
 //!
 //! `cargo test --manifest-path tests/alloc/Cargo.toml`. Everything is on: access log to a file, metrics, breaker, limits,
 //! templates of routes, operations, a fallback and degradation levels that nothing raises.
+
+mod http2;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use strop::app::{App, Start};
-use strop_alloc::{Counting, counted};
+use strop_alloc::{Counting, counted, held};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -19,6 +21,11 @@ const REQUESTS: usize = 10_000;
 /// A round of requests asks each of these.
 const ASKED: [(&str, &str, usize); 3] = [("GET", "/small", 0), ("POST", "/small", 300), ("GET", "/long", 0)];
 const LONG: usize = 40_000;
+const RESTING: usize = 2_000;
+/// What a connection that rests may hold, in bytes; its socket is the kernel's.
+const RESTED: f64 = 1_900.0;
+/// What a request over HTTP/2 may ask of the allocator, in the mean over [`ASKED`]: its stream, which has several holders.
+const OVER_HTTP2: f64 = 1.0;
 
 fn main() -> ExitCode {
     match run() {
@@ -112,7 +119,52 @@ fn ask(ingress: SocketAddr) -> anyhow::Result<()> {
     }
     println!("allocations of the data path in {REQUESTS} requests, again and again: {asked:?}");
     ensure!(asked.ends_with(&[0]), "a warm request must not allocate");
+    ask_http2(ingress)
+}
+
+/// The same over HTTP/2.
+fn ask_http2(ingress: SocketAddr) -> anyhow::Result<()> {
+    let mut clients =
+        (0..4).map(|_| http2::Http2::connect(ingress)).collect::<anyhow::Result<Vec<http2::Http2>>>()?;
+    let mut series = |count: usize| -> anyhow::Result<u64> {
+        let before = counted();
+        for n in 0..count {
+            let at = n % clients.len();
+            let (method, path, body) = ASKED[n % ASKED.len()];
+            clients[at].ask(method, path, body, wanted(path))?;
+        }
+        Ok(counted() - before)
+    };
+    series(WARM_UP)?;
+    let asked = [series(REQUESTS)?, series(REQUESTS)?, series(REQUESTS)?];
+    println!("the same over HTTP/2: {asked:?}");
+    let least = asked.into_iter().min().unwrap_or_default() as f64 / REQUESTS as f64;
+    ensure!(least <= OVER_HTTP2, "a warm request over HTTP/2 asked the allocator {least} times");
+    rest(ingress)
+}
+
+/// What a connection holds that has been silent for a while.
+fn rest(ingress: SocketAddr) -> anyhow::Result<()> {
+    let mut room = vec![0; 2 * LONG];
+    let before = held();
+    let mut clients = Vec::with_capacity(RESTING);
+    for _ in 0..RESTING {
+        let mut client = TcpStream::connect(ingress)?;
+        one(&mut client, &mut room, "GET", "/small", 0)?;
+        clients.push(client);
+    }
+    let each = || (held() - before) as f64 / RESTING as f64;
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while each() > RESTED && std::time::Instant::now() < until {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    println!("a connection that rests holds {:.0} B of {RESTED}", each());
+    ensure!(each() <= RESTED, "a connection that rests holds {:.0} B", each());
     Ok(())
+}
+
+fn wanted(path: &str) -> usize {
+    if path == "/long" { LONG } else { 2 }
 }
 
 fn series(clients: &mut [TcpStream], room: &mut [u8], count: usize) -> anyhow::Result<()> {
@@ -130,7 +182,7 @@ fn one(client: &mut TcpStream, room: &mut [u8], method: &str, path: &str, body: 
         format!("{method} {path} HTTP/1.1\r\nHost: shop.example\r\n{key}Content-Length: {body}\r\n\r\n");
     client.write_all(head.as_bytes())?;
     client.write_all(&vec![b'x'; body])?;
-    let wanted = if path == "/long" { LONG } else { 2 };
+    let wanted = wanted(path);
     let mut there = 0;
     loop {
         there += client.read(room.get_mut(there..).context("too long")?)?;
