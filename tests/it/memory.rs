@@ -91,23 +91,22 @@ fn readers_that_do_not_read_are_ended_when_memory_is_short() {
     // A slow one that moves is not the matter, however long its answer is.
     let mut slow = Client::from(2, proxy.ingress());
     slow.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    let mut read = 0;
-    let mut some = vec![0; 64 * 1024];
     let many = (limit(&proxy) / 64_000.0 * 2.0) as usize;
+    // It moves for as long as all of this takes.
+    let (mut read, mut some) = (0, vec![0; (3 << 20) / many]);
     let mut stalled = Vec::new();
     for _ in 0..many {
         let mut client = Client::from(3, proxy.ingress());
         let _ = client.stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         stalled.push(client);
-        if read < 3 << 20 {
-            read += std::io::Read::read(&mut slow.stream, &mut some).expect("it comes");
-        }
+        read += std::io::Read::read(&mut slow.stream, &mut some).expect("it comes");
     }
     eventually("its share is all that one client gets", || {
         // It goes on asking: the first ones may all have come before it was known that they stand still.
         let mut client = Client::from(3, proxy.ingress());
         let _ = client.stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         stalled.push(client);
+        read += std::io::Read::read(&mut slow.stream, &mut some).expect("it comes");
         proxy.metric("http_requests_total", "status=\"503\"") > 0.0
     });
     for _ in 0..20 {
