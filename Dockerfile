@@ -1,5 +1,6 @@
 # The image: one binary, not root; the root file system may be read-only.
 #   docker build -t strop .
+#   docker build -t strop-debug --target debug .     # what a debugger needs beside it: strop.debug
 #   docker run --rm -p 8000:8000 -v ./config/bookedbarber.toml:/etc/strop/strop.toml:ro strop
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
@@ -8,9 +9,14 @@ COPY src src
 COPY config config
 COPY benches benches
 RUN cargo build --release --locked --bin strop
+RUN objcopy --only-keep-debug target/release/strop strop.debug \
+    && objcopy --strip-all --add-gnu-debuglink=strop.debug target/release/strop strop
+
+FROM scratch AS debug
+COPY --from=build /src/strop.debug /
 
 FROM debian:bookworm-slim
-COPY --from=build /src/target/release/strop /usr/local/bin/strop
+COPY --from=build /src/strop /usr/local/bin/strop
 COPY deploy/runbooks /usr/share/strop/runbooks
 RUN install -d -o 65532 -g 65532 /var/lib/strop
 ENV STATE_DIRECTORY=/var/lib/strop

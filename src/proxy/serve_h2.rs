@@ -264,6 +264,7 @@ impl<'a> Service<'a> {
             Act::Rest => {
                 self.lanes.clear();
                 self.hall = Rc::default();
+                self.client.rest();
             }
             Act::Ping => {
                 self.pinged = Some(now);
