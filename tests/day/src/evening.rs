@@ -72,8 +72,8 @@ impl<'a> Evening<'a> {
             let (before, now) = (&stage.descriptors, stage.strop.descriptors());
             let pipes = |all: &[String]| all.iter().filter(|one| one.starts_with("pipe:")).count();
             let others = |all: &[String]| all.len() - pipes(all);
-            // For long bodies each worker keeps a pipe, once it has had one.
-            let kept = pipes(&now).saturating_sub(pipes(before)) <= 2 * WORKERS;
+            // What a worker has had for long bodies it keeps: 32 pipes at most, two descriptors each.
+            let kept = pipes(&now).saturating_sub(pipes(before)) <= 64 * WORKERS;
             if others(&now) == others(before) && kept {
                 Ok(())
             } else {
