@@ -125,7 +125,7 @@ fn gone(one: &GoneName, now: Moment) -> RouteNameView {
     let when = |at| Some(clock::rfc3339(now.wall_of(at)));
     RouteNameView {
         name: one.named.name.to_string(),
-        http_route: one.named.label(),
+        http_route: one.named.operation.label(),
         named_by: "document",
         upstream: None,
         gone_at: when(one.since),

@@ -16,7 +16,7 @@ use super::rate_limit::RateLimitFile;
 use super::stale::{StaleFile, StalePolicy};
 use super::timeouts::{Timeouts, TimeoutsFile};
 use super::word::OneOf;
-use crate::message::path::normal;
+use crate::message::path::{is_sent, normal};
 use crate::message::templates::{TemplateError, Templates};
 use crate::names::{RouteName, UpstreamName};
 use crate::reliability::degradation::RouteClass;
@@ -197,7 +197,7 @@ impl RouteFile {
         }
         let prefix = self.prefix.as_deref().unwrap_or("/");
         at.take("prefix", spelled(prefix));
-        if let Some(bad) = prefix.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#')) {
+        if let Some(bad) = prefix.chars().find(|c| !is_sent(*c)) {
             at.add("prefix", TemplateError::BadByte(bad));
         }
         if !prefix.starts_with('/') {

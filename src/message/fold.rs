@@ -6,7 +6,7 @@
 //! Invariant: what comes out is a template that [`Templates`](super::templates::Templates) takes, and that the path which it
 //! was made of matches.
 
-use super::path::normal;
+use super::path::{is_sent, normal};
 
 /// Segments of a path that is folded, at most.
 const MOST_SEGMENTS: usize = 32;
@@ -18,8 +18,8 @@ pub fn folded(path: &[u8]) -> Option<String> {
     let path = normal(path);
     let text = std::str::from_utf8(&path).ok()?;
     let rest = text.strip_prefix('/')?;
-    let is_written = |c: char| c.is_ascii_graphic() && !matches!(c, '{' | '}' | '?' | '#');
-    if !text.chars().all(is_written) || rest.split('/').count() > MOST_SEGMENTS {
+    let is_literal = |c: char| is_sent(c) && !matches!(c, '{' | '}');
+    if !text.chars().all(is_literal) || rest.split('/').count() > MOST_SEGMENTS {
         return None;
     }
     let mut template = String::with_capacity(text.len() + 8);
@@ -41,17 +41,15 @@ pub fn folded(path: &[u8]) -> Option<String> {
 
 fn varies(segment: &str) -> bool {
     let bytes = segment.as_bytes();
-    let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
-    if digits == 0 {
-        return segment.contains('@') || segment.contains("%40");
+    if segment.contains('@') || segment.contains("%40") {
+        return true;
     }
-    digits == bytes.len()
-        || is_uuid(bytes)
-        || is_hex(bytes)
-        || is_date(bytes)
-        || has_long_run(segment)
-        || segment.contains('@')
-        || segment.contains("%40")
+    bytes.iter().any(u8::is_ascii_digit)
+        && (bytes.iter().all(u8::is_ascii_digit)
+            || is_uuid(bytes)
+            || is_hex(bytes)
+            || is_date(bytes)
+            || has_long_run(segment))
 }
 
 /// The form of `template`: a digit for `0`, a hexadecimal one for `f`, the letter itself else.

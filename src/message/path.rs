@@ -5,6 +5,11 @@
 
 use std::borrow::Cow;
 
+/// Is it in a path as it is sent, the query left off?
+pub fn is_sent(letter: char) -> bool {
+    letter.is_ascii_graphic() && !matches!(letter, '?' | '#')
+}
+
 /// May the path be spelled otherwise? Most are not, and are matched as they came.
 fn is_plain(path: &[u8]) -> bool {
     !path.contains(&b'%') && !path.windows(2).any(|two| matches!(two, b"//" | b"/."))

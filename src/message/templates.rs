@@ -15,6 +15,8 @@
 
 use std::fmt;
 
+use super::path::is_sent;
+
 /// The most segments of a template; [`Templates::find`] recurses once for each.
 const MOST_SEGMENTS: usize = 64;
 
@@ -119,7 +121,7 @@ fn segment(text: &str) -> Result<Segment<'_>, TemplateError> {
 
 fn segments(text: &str) -> Result<Vec<Segment<'_>>, TemplateError> {
     let rest = text.strip_prefix('/').ok_or_else(|| TemplateError::NoSlash(text.to_owned()))?;
-    if let Some(bad) = text.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#')) {
+    if let Some(bad) = text.chars().find(|c| !is_sent(*c)) {
         return Err(TemplateError::BadByte(bad));
     }
     let parts: Vec<&str> = rest.split('/').collect();

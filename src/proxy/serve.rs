@@ -6,6 +6,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use futures_util::future::Either;
+
 use super::answer::{self, RequestTurn};
 use super::client::{After, Client};
 use super::error::ProxyError;
@@ -40,15 +42,9 @@ pub fn connection(
     h2: bool,
     slot: Box<dyn std::any::Any>,
 ) -> impl Future<Output = ()> {
-    let served = match h2 {
-        true => Err(Box::pin(serve_h2::connection(client, io, slot))),
-        false => Ok((client, H1Conn::new(io, Buf::default(), Some(slot)))),
-    };
-    async move {
-        match served {
-            Ok((client, conn)) => speaks_h1(client, conn).await,
-            Err(h2) => h2.await,
-        }
+    match h2 {
+        true => Either::Left(Box::pin(serve_h2::connection(client, io, slot))),
+        false => Either::Right(speaks_h1(client, H1Conn::new(io, Buf::default(), Some(slot)))),
     }
 }
 

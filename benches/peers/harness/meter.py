@@ -68,14 +68,8 @@ class Cpu:
 
 def _scheduled(pid: int, otherwise: float) -> float:
     """Seconds on a core, over all threads. Kernels without schedstat only have ticks."""
-    nanos = 0
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        try:
-            nanos += int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[0])
-        except FileNotFoundError:
-            if not Path("/proc/self/schedstat").exists():
-                return otherwise
-    return nanos / 1e9
+    threads = threads_of([pid])
+    return sum(thread.ran for thread in threads.values()) if threads else otherwise
 
 
 @dataclass

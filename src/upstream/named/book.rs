@@ -93,7 +93,7 @@ fn free(operation: &DocumentedOperation, used: &BTreeSet<String>) -> Option<Rout
     let letters = route_letters(template);
     let path = if letters.is_empty() { "root" } else { &letters };
     let plain = format!("{}_{path}", method.label().to_ascii_lowercase());
-    let print = Party::named(&format!("{} {template}", method.label()));
+    let print = Party::named(&operation.label());
     let cut = plain.get(..plain.len().min(LONGEST - 9)).unwrap_or(&plain);
     let printed = format!("{cut}_{print:08x}");
     let free = |name: &&String| !used.contains(*name);

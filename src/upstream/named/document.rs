@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::message::head::Method;
-use crate::message::path::normal;
+use crate::message::path::{is_sent, normal};
 use crate::message::templates::Templates;
 
 /// The longest document, in bytes: 4 MiB.
@@ -41,6 +41,13 @@ pub struct DocumentedOperation {
     pub method: Method,
     /// As [`Templates`] reads it, without what a server puts in front.
     pub template: Arc<str>,
+}
+
+impl DocumentedOperation {
+    /// As metrics label it: `GET /bookings/{id}`.
+    pub fn label(&self) -> String {
+        format!("{} {}", self.method.label(), self.template)
+    }
 }
 
 /// What a document says.
@@ -103,8 +110,8 @@ fn prefix(url: &str) -> Option<String> {
         None => url,
     };
     let path = path.trim_end_matches('/');
-    let is_written = |c: char| c.is_ascii_graphic() && !matches!(c, '{' | '}' | '?' | '#');
-    let fits = path.starts_with('/') && path.len() <= MOST_PATH && path.chars().all(is_written);
+    let is_literal = |c: char| is_sent(c) && !matches!(c, '{' | '}');
+    let fits = path.starts_with('/') && path.len() <= MOST_PATH && path.chars().all(is_literal);
     (fits && *normal(path.as_bytes()) == *path.as_bytes()).then(|| path.to_owned())
 }
 
@@ -295,8 +302,7 @@ mod tests {
     use super::*;
 
     fn operations(document: &Document) -> Vec<String> {
-        let one = |one: &DocumentedOperation| format!("{} {}", one.method.label(), one.template);
-        document.operations.iter().map(one).collect()
+        document.operations.iter().map(DocumentedOperation::label).collect()
     }
 
     #[test]

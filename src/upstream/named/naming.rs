@@ -57,7 +57,7 @@ impl Registry {
         let upstream = &last.upstream.config.name;
         let telemetry = self.telemetry();
         let series = telemetry.series(&named.name, upstream, Direction::Ingress);
-        telemetry.show_as(&series, Some(&named.label()));
+        telemetry.show_as(&series, Some(&named.operation.label()));
         Arc::new(RouteEntry {
             config: Arc::clone(&last.config),
             upstream: Arc::clone(&last.upstream),

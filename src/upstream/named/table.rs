@@ -19,11 +19,6 @@ impl NamedOperation {
     pub(super) fn new(operation: &DocumentedOperation, name: &RouteName) -> Self {
         Self { operation: operation.clone(), name: name.clone() }
     }
-
-    /// As metrics label it: `GET /bookings/{id}`.
-    pub fn label(&self) -> String {
-        format!("{} {}", self.operation.method.label(), self.operation.template)
-    }
 }
 
 /// The names that are in force.
