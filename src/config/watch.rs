@@ -3,24 +3,45 @@
 //!
 //! Decides when to look, not what has changed ([`Reloader`] compares contents). Reading a file is no change of it. A
 //! file that somebody has open for writing is looked at when it is closed, or has been left alone for half a minute.
+//!
+//! A directory says what comes, goes and is closed in it; what is written is asked of the files themselves. A log that is written
+//! beside them all the time wakes nobody.
 
-use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
-use ::notify::event::{AccessKind, AccessMode, ModifyKind};
-use ::notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 use super::Config;
 use super::reload::{ReloadCause, Reloader};
+use crate::runtime::{clock, threads};
 
 /// One save is several events: this much silence ends it.
 const QUIET: Duration = Duration::from_millis(250);
 /// A writer that has not written for so long and still has the file open is one that keeps it open.
 const LEFT: Duration = Duration::from_secs(30);
+/// What a ConfigMap or a Secret swaps.
+const SWAPPED: &str = "..data";
+/// Bytes of events taken at once; one is at most 272.
+const TAKEN: usize = 4096;
+
+/// What a directory tells: everything that can put another file into a name, and nothing that each write does.
+const OF_A_FOLDER: WatchFlags = WatchFlags::ONLYDIR
+    .union(WatchFlags::CREATE)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF);
 
 /// What an event says of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,32 +52,31 @@ enum FileEvent {
     Whole,
 }
 
-/// `None`: it was only looked at.
-fn seen(event: &Event) -> Option<FileEvent> {
-    match event.kind {
-        EventKind::Modify(ModifyKind::Data(_)) => Some(FileEvent::Written),
-        // A new file is empty until somebody has written into it; a link is what it leads to.
-        EventKind::Create(_) if event.paths.iter().any(|path| is_new(path)) => Some(FileEvent::Written),
-        EventKind::Access(AccessKind::Close(AccessMode::Write))
-        | EventKind::Create(_)
-        | EventKind::Modify(_)
-        | EventKind::Remove(_)
-        | EventKind::Any
-        | EventKind::Other => Some(FileEvent::Whole),
-        EventKind::Access(_) => None,
+/// What was heard of the files that matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Heard {
+    /// The last of any of them.
+    last: Option<FileEvent>,
+    /// The last of the config file itself.
+    own: Option<FileEvent>,
+    /// Something was created: it is not found yet.
+    new: bool,
+}
+
+impl Heard {
+    fn hear(&mut self, event: FileEvent, own: bool) {
+        self.last = Some(event);
+        if own {
+            self.own = Some(event);
+        }
     }
 }
 
-fn is_new(path: &Path) -> bool {
+/// A new file is empty until somebody has written into it; a link is what it leads to.
+fn created(path: &Path) -> FileEvent {
     use std::os::unix::fs::MetadataExt as _;
-    std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file() && file.nlink() == 1)
-}
-
-/// The files that matter, and what watches their directories.
-struct Files {
-    watcher: Option<RecommendedWatcher>,
-    folders: BTreeSet<PathBuf>,
-    names: Arc<Mutex<BTreeSet<OsString>>>,
+    let new = std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file() && file.nlink() == 1);
+    if new { FileEvent::Written } else { FileEvent::Whole }
 }
 
 fn folder(path: &Path) -> PathBuf {
@@ -64,46 +84,132 @@ fn folder(path: &Path) -> PathBuf {
     folder.unwrap_or(Path::new(".")).to_owned()
 }
 
-impl Files {
-    /// Watches where these lie, from now on. An error: a directory that cannot be watched.
-    fn follow(&mut self, file: &Path, config: &Config) -> Result<(), String> {
-        let all: Vec<PathBuf> = std::iter::once(file.to_owned()).chain(config.secret_files()).collect();
-        // Of the other files of a folder only the link that a ConfigMap or a Secret swaps matters.
-        let names = all.iter().filter_map(|path| path.file_name()).map(std::ffi::OsStr::to_owned);
-        *self.names.lock().unwrap_or_else(PoisonError::into_inner) =
-            names.chain([OsString::from("..data")]).collect();
-        let mut wanted: BTreeSet<PathBuf> = all.iter().map(|path| folder(path)).collect();
-        wanted.extend(config.runbooks.directory.clone());
-        let Some(watcher) = &mut self.watcher else { return Ok(()) };
-        for gone in self.folders.difference(&wanted) {
-            // What is gone by itself is watched no more.
-            let _ = watcher.unwatch(gone);
-        }
-        let mut failed = Ok(());
-        let mut held: BTreeSet<PathBuf> = self.folders.intersection(&wanted).cloned().collect();
-        for new in wanted.difference(&self.folders) {
-            match watcher.watch(new, RecursiveMode::NonRecursive) {
-                Ok(()) => drop(held.insert(new.clone())),
-                Err(error) => failed = Err(format!("{}: {error}", new.display())),
+/// What the kernel is asked about, and what it answers.
+struct Watches {
+    inotify: OwnedFd,
+    /// The files that matter; the first is the config.
+    files: Vec<PathBuf>,
+    /// By their numbers in the kernel.
+    folders: BTreeMap<i32, PathBuf>,
+    /// Of the files as they were last found, to hear who writes into them: is it the config?
+    found: BTreeMap<i32, bool>,
+}
+
+impl Watches {
+    fn new() -> std::io::Result<Self> {
+        let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+        Ok(Self { inotify, files: Vec::new(), folders: BTreeMap::new(), found: BTreeMap::new() })
+    }
+
+    /// Watches these, from now on. An error: a directory that cannot be watched.
+    fn follow(&mut self, files: Vec<PathBuf>, runbooks: Option<PathBuf>) -> Result<(), String> {
+        let wanted: BTreeSet<PathBuf> = files.iter().map(|path| folder(path)).chain(runbooks).collect();
+        self.files = files;
+        let (mut folders, mut failed) = (BTreeMap::new(), Ok(()));
+        for path in wanted {
+            // One that is watched already, and is still the same, keeps its number.
+            match inotify::add_watch(&self.inotify, &path, OF_A_FOLDER) {
+                Ok(number) => drop(folders.insert(number, path)),
+                Err(error) => failed = Err(format!("{}: {}", path.display(), std::io::Error::from(error))),
             }
         }
-        self.folders = held;
+        let before = std::mem::replace(&mut self.folders, folders);
+        self.leave(before.into_keys().filter(|number| !self.folders.contains_key(number)));
+        self.find();
         failed
+    }
+
+    /// Other files may have the names now.
+    fn find(&mut self) {
+        let mut found = BTreeMap::new();
+        for (at, path) in self.files.iter().enumerate() {
+            if let Ok(number) = inotify::add_watch(&self.inotify, path, WatchFlags::MODIFY) {
+                *found.entry(number).or_default() |= at == 0;
+            }
+        }
+        let before = std::mem::replace(&mut self.found, found);
+        self.leave(before.into_keys().filter(|number| !self.found.contains_key(number)));
+    }
+
+    fn leave(&self, numbers: impl Iterator<Item = i32>) {
+        for number in numbers {
+            // What is gone by itself is watched no more.
+            let _ = inotify::remove_watch(&self.inotify, number);
+        }
+    }
+
+    /// Does a name in a folder matter? Of the files there that nobody named only the link that a ConfigMap or a Secret swaps.
+    fn matters(&self, name: &OsStr, path: &Path) -> bool {
+        name == SWAPPED
+            || self.files.iter().any(|file| file.file_name() == Some(name))
+            || super::runbooks::is_one(path)
+    }
+
+    /// Waits for something to be heard, until then. Was there something?
+    fn wait(&self, until: Instant) -> bool {
+        loop {
+            let left = until.saturating_duration_since(clock::instant());
+            let mut asked = [PollFd::new(&self.inotify, PollFlags::IN)];
+            match rustix::event::poll(&mut asked, Timespec::try_from(left).ok().as_ref()) {
+                Ok(ready) => return ready > 0,
+                // A signal is no event.
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => {
+                    std::thread::sleep(left);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// What has been heard since the last time.
+    fn take(&mut self) -> Heard {
+        let mut heard = Heard::default();
+        let mut space = [MaybeUninit::uninit(); TAKEN];
+        let mut events = inotify::Reader::new(self.inotify.as_fd(), &mut space);
+        while let Ok(event) = events.next() {
+            let what = event.events();
+            let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
+            if what.contains(ReadFlags::QUEUE_OVERFLOW) {
+                heard.hear(FileEvent::Whole, true);
+            } else if let Some(own) = self.found.get(&event.wd()).filter(|_| what.contains(ReadFlags::MODIFY))
+            {
+                heard.hear(FileEvent::Written, *own);
+            } else if let Some(folder) = self.folders.get(&event.wd()) {
+                self.hear_folder(&mut heard, what, folder, name);
+            }
+        }
+        if heard.last == Some(FileEvent::Whole) || heard.new {
+            self.find();
+        }
+        heard
+    }
+
+    fn hear_folder(&self, heard: &mut Heard, what: ReadFlags, folder: &Path, name: Option<&OsStr>) {
+        // Of itself a folder tells that it is gone.
+        let Some(name) = name else { return heard.hear(FileEvent::Whole, false) };
+        let path = folder.join(name);
+        if !self.matters(name, &path) {
+            return;
+        }
+        let new = what.contains(ReadFlags::CREATE);
+        heard.new |= new;
+        let own = self.files.first().is_some_and(|own| own.file_name() == Some(name));
+        heard.hear(if new { created(&path) } else { FileEvent::Whole }, own);
     }
 }
 
-/// Waits until nobody writes any more.
-fn settle(first: FileEvent, changes: &Receiver<FileEvent>) {
-    let mut last = first;
-    loop {
-        let quiet = match last {
-            FileEvent::Written => LEFT,
-            FileEvent::Whole => QUIET,
-        };
-        match changes.recv_timeout(quiet) {
-            Ok(next) => last = next,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+/// Waits until nobody writes any more; `told` hears whether somebody writes into the config. At most `poll` for the first word.
+fn settle(watches: &mut Watches, poll: Duration, told: impl Fn(bool)) {
+    let mut until = clock::instant() + poll;
+    while watches.wait(until) {
+        let heard = watches.take();
+        if let Some(own) = heard.own {
+            told(own == FileEvent::Written);
         }
+        // What else happens there puts nothing off.
+        let Some(last) = heard.last else { continue };
+        until = clock::instant() + if last == FileEvent::Written { LEFT } else { QUIET };
     }
 }
 
@@ -111,106 +217,143 @@ fn settle(first: FileEvent, changes: &Receiver<FileEvent>) {
 /// case. `Err`: looking only.
 pub fn watch(reloader: &Arc<Reloader>, poll: Duration) -> Result<(), String> {
     let Some(file) = reloader.file().map(Path::to_owned) else { return Ok(()) };
-    let (events, changes) = channel();
-    let names: Arc<Mutex<BTreeSet<OsString>>> = Arc::default();
-    let (ours, own, telling) = (Arc::clone(&names), file.clone(), Arc::downgrade(reloader));
-    let hear = move |event: ::notify::Result<Event>| {
-        let Ok(event) = event else {
-            let _ = events.send(FileEvent::Whole);
-            return;
-        };
-        let names = ours.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_ours = |path: &PathBuf| {
-            path.file_name().is_some_and(|name| names.contains(name)) || super::runbooks::is_one(path)
-        };
-        if !event.paths.is_empty() && !event.paths.iter().any(is_ours) {
-            return;
-        }
-        let Some(seen) = seen(&event) else { return };
-        if event.paths.iter().any(|path| path.file_name() == own.file_name())
-            && let Some(reloader) = telling.upgrade()
-        {
-            reloader.being_written(seen == FileEvent::Written);
-        }
-        // The thread that listens lives as long as the process.
-        let _ = events.send(seen);
+    let mut watches = Watches::new().map_err(|error| error.to_string());
+    let following = match &mut watches {
+        Ok(watches) => follow(watches, &file, &reloader.status().config),
+        Err(error) => Err(error.clone()),
     };
-    let (watcher, made) = match ::notify::recommended_watcher(hear) {
-        Ok(watcher) => (Some(watcher), Ok(())),
-        Err(error) => (None, Err(error.to_string())),
-    };
-    let mut files = Files { watcher, folders: BTreeSet::new(), names };
-    let following = files.follow(&file, &reloader.status().config);
     let reloader = Arc::downgrade(reloader);
-    std::thread::Builder::new()
-        .name("strop-config".to_owned())
-        .spawn(move || look(&reloader, &file, files, &changes, poll))
-        .map_err(|error| error.to_string())?;
-    made.and(following)
+    let run = move || look(&reloader, &file, watches.ok(), poll);
+    threads::start_patient("strop-config", run).map_err(|error| error.to_string())?;
+    following
 }
 
-fn look(
-    reloader: &Weak<Reloader>,
-    file: &Path,
-    mut files: Files,
-    changes: &Receiver<FileEvent>,
-    poll: Duration,
-) {
+fn follow(watches: &mut Watches, file: &Path, config: &Config) -> Result<(), String> {
+    let files = std::iter::once(file.to_owned()).chain(config.secret_files()).collect();
+    watches.follow(files, config.runbooks.directory.clone())
+}
+
+fn look(reloader: &Weak<Reloader>, file: &Path, mut watches: Option<Watches>, poll: Duration) {
     loop {
-        match changes.recv_timeout(poll) {
-            Ok(first) => settle(first, changes),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(poll),
+        match &mut watches {
+            Some(watches) => settle(watches, poll, |is| {
+                if let Some(reloader) = reloader.upgrade() {
+                    reloader.being_written(is);
+                }
+            }),
+            None => std::thread::sleep(poll),
         }
         let Some(reloader) = reloader.upgrade() else { return };
         reloader.being_written(false);
+        // What comes after this is heard; what cannot be watched is looked at.
+        let mut follow = || watches.as_mut().map(|watches| follow(watches, file, &reloader.status().config));
+        let _ = follow();
         if reloader.has_changed(file) {
             // Busy: it is looked at again.
             let _ = reloader.reload(ReloadCause::Watch);
+            let _ = follow();
         }
-        // What cannot be watched is looked at.
-        let _ = files.follow(file, &reloader.status().config);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use ::notify::event::{CreateKind, DataChange, RenameMode};
+    use std::fs;
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
-    fn event(kind: EventKind, path: &Path) -> Option<FileEvent> {
-        seen(&Event::new(kind).add_path(path.to_owned()))
+    /// A folder with a config file, and what watches it.
+    fn watched() -> (tempfile::TempDir, PathBuf, Watches) {
+        let folder = tempfile::tempdir().expect("a directory");
+        let file = folder.path().join("strop.toml");
+        fs::write(&file, "a").expect("writes");
+        let mut watches = Watches::new().expect("inotify");
+        watches.follow(vec![file.clone(), folder.path().join("key")], None).expect("watches");
+        (folder, file, watches)
     }
 
+    fn heard(last: FileEvent, own: Option<FileEvent>) -> (Option<FileEvent>, Option<FileEvent>) {
+        (Some(last), own)
+    }
+
+    /// What is there by now: the kernel tells before the call that does it returns.
+    fn taken(watches: &mut Watches) -> (Option<FileEvent>, Option<FileEvent>) {
+        let Heard { last, own, .. } = watches.take();
+        (last, own)
+    }
+
+    use FileEvent::{Whole, Written};
+
     #[test]
-    fn reading_a_file_is_no_change_of_it() {
-        let path = Path::new("/etc/strop/strop.toml");
-        for kind in [
-            AccessKind::Open(AccessMode::Any),
-            AccessKind::Close(AccessMode::Read),
-            AccessKind::Read,
-            AccessKind::Any,
-        ] {
-            assert_eq!(event(EventKind::Access(kind), path), None, "{kind:?}");
+    fn a_busy_file_beside_it_is_not_even_told_by_the_kernel() {
+        let (folder, file, watches) = watched();
+        let mut log = fs::File::create(folder.path().join("access.log")).expect("a log");
+        assert!(watches.wait(clock::instant()), "that it came is told");
+        let mut watches = watches;
+        assert_eq!(taken(&mut watches), (None, None), "and is nothing to this one");
+        for _ in 0..1000 {
+            log.write_all(b"a line\n").expect("writes");
         }
-        let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
-        assert_eq!(event(closed, path), Some(FileEvent::Whole));
-        assert_eq!(event(EventKind::Modify(ModifyKind::Name(RenameMode::To)), path), Some(FileEvent::Whole));
+        assert!(!watches.wait(clock::instant()), "no event for a line");
+        fs::read(&file).expect("reads");
+        fs::read_dir(folder.path()).expect("lists").for_each(drop);
+        assert!(!watches.wait(clock::instant()), "nor for a look at the file");
     }
 
     #[test]
     fn a_file_is_whole_once_its_writer_has_closed_it_and_a_link_at_once() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (new, link) = (dir.path().join("new"), dir.path().join("link"));
-        std::fs::write(&new, "half").expect("writes");
-        std::os::unix::fs::symlink(&new, &link).expect("links");
-        let created = EventKind::Create(CreateKind::File);
-        assert_eq!(event(created, &new), Some(FileEvent::Written));
-        assert_eq!(event(created, &link), Some(FileEvent::Whole));
-        assert_eq!(
-            event(EventKind::Modify(ModifyKind::Data(DataChange::Any)), &new),
-            Some(FileEvent::Written)
-        );
+        let (folder, file, mut watches) = watched();
+        let mut open = fs::OpenOptions::new().append(true).open(&file).expect("opens");
+        open.write_all(b"half").expect("writes");
+        assert_eq!(taken(&mut watches), heard(Written, Some(Written)));
+        drop(open);
+        assert_eq!(taken(&mut watches), heard(Whole, Some(Whole)));
+        // A new one beside it, for another of the names.
+        let mut new = fs::File::create(folder.path().join("key")).expect("creates");
+        assert_eq!(taken(&mut watches), heard(Written, None), "empty as yet");
+        new.write_all(b"secret").expect("writes");
+        assert_eq!(taken(&mut watches), heard(Written, None), "found when it came");
+        drop(new);
+        assert_eq!(taken(&mut watches), heard(Whole, None));
+        std::os::unix::fs::symlink("2026", folder.path().join("..data")).expect("links");
+        assert_eq!(taken(&mut watches), heard(Whole, None));
+    }
+
+    #[test]
+    fn the_file_that_has_the_name_now_is_the_one_that_is_heard() {
+        let (folder, file, mut watches) = watched();
+        let old = folder.path().join("strop.toml.old");
+        fs::rename(&file, &old).expect("renames");
+        assert_eq!(taken(&mut watches), heard(Whole, Some(Whole)));
+        fs::write(folder.path().join("new"), "b").expect("writes");
+        fs::rename(folder.path().join("new"), &file).expect("renames");
+        assert_eq!(taken(&mut watches), heard(Whole, Some(Whole)));
+        fs::write(&old, "c").expect("writes");
+        assert_eq!(taken(&mut watches), (None, None), "the old one is nobody's");
+        let mut open = fs::OpenOptions::new().append(true).open(&file).expect("opens");
+        open.write_all(b"half").expect("writes");
+        assert_eq!(taken(&mut watches), heard(Written, Some(Written)));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("chmod");
+        assert_eq!(taken(&mut watches), heard(Whole, Some(Whole)), "it may be readable only now");
+    }
+
+    #[test]
+    fn a_folder_that_went_and_came_is_watched_again() {
+        let above = tempfile::tempdir().expect("a directory");
+        let folder = above.path().join("etc");
+        let file = folder.join("strop.toml");
+        fs::create_dir(&folder).expect("creates");
+        let mut watches = Watches::new().expect("inotify");
+        let files = vec![file.clone()];
+        watches.follow(files.clone(), None).expect("watches");
+        fs::remove_dir(&folder).expect("removes");
+        assert_eq!(taken(&mut watches), heard(Whole, None));
+        assert!(watches.follow(files.clone(), None).is_err());
+        fs::create_dir(&folder).expect("creates");
+        watches.follow(files, None).expect("watches");
+        fs::write(&file, "a").expect("writes");
+        assert_eq!(taken(&mut watches), heard(Whole, Some(Whole)));
     }
 }

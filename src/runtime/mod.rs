@@ -7,6 +7,7 @@ pub mod fds;
 pub mod files;
 pub mod heap;
 pub mod pauses;
+pub mod polls;
 pub mod readiness;
 pub mod signals;
 pub mod tasks;

@@ -1,6 +1,6 @@
 //! The only spawner. A task has a name, an owner and an end.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::OnceLock;
@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::sync::{mpsc, oneshot};
+
+use super::polls;
 
 /// Named tasks of the control runtime.
 #[derive(Debug)]
@@ -153,9 +155,14 @@ fn spawn_local(task: impl Future<Output = ()> + 'static) {
 
 /// Starts the task of one connection: a panic costs that connection and is told to `on_panic`.
 pub fn spawn_connection(task: impl Future<Output = ()> + 'static, on_panic: impl FnOnce() + 'static) {
-    let guarded = PanicGuard(Box::pin(task));
+    let mut guarded = PanicGuard(Box::pin(task));
     spawn_local(async move {
-        if guarded.await {
+        let measured = poll_fn(|cx| {
+            let polled = Pin::new(&mut guarded).poll(cx);
+            polls::ended();
+            polled
+        });
+        if measured.await {
             on_panic();
         }
     });

@@ -8,6 +8,36 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use thread_priority::ThreadPriority;
+use thread_priority::unix::{
+    NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+};
+
+/// Starts a thread that has time: when it wakes, it does not take the CPU from a worker (or anybody else) who runs, but waits
+/// until that one sleeps or its turn is over (`SCHED_BATCH`, sched(7)). Its share is a worker's share: a full core does not starve
+/// it. Where the system refuses, it is a thread as others are.
+///
+/// What it starts inherits that, threads and processes, so nothing that starts the programs of others may run on it. An error:
+/// there is no thread.
+pub fn start_patient(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let patient = move || {
+        be_patient();
+        work();
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(patient).map(drop)
+}
+
+fn be_patient() -> Option<()> {
+    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
+    // The policy is set together with a weight, by a scale of the library's own: the weight stays what it is.
+    let nice = rustix::process::getpriority_process(None).ok()?;
+    let weight = (0..=99_u8).find_map(|weight| {
+        let weight = ThreadPriority::Crossplatform(weight.try_into().ok()?);
+        (weight.to_posix(policy) == Ok(nice)).then_some(weight)
+    })?;
+    set_thread_priority_and_policy(thread_native_id(), weight, policy).ok()
+}
+
 /// What every thread of the process has in front of its name.
 const OURS: &str = "strop-";
 
@@ -110,6 +140,20 @@ mod tests {
         thread(dir.path(), 1, "strop-control", "4000000000 7000000 7", 4);
         seen.look(dir.path());
         assert_eq!(seen.by_name["control"], times(6, 7, 4));
+    }
+
+    #[test]
+    fn a_patient_thread_is_of_the_batch_class_and_weighs_as_before() {
+        // proc_pid_stat(5): nice is the 19th field and the policy the 41st, counted from the number of the process.
+        let field = |at: usize| {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("reads");
+            let (_, after) = stat.rsplit_once(") ").expect("a name");
+            after.split(' ').nth(at - 3).map(str::to_owned).expect("a field")
+        };
+        let (before, (tell, told)) = (field(19), std::sync::mpsc::channel());
+        assert_eq!(field(41), "0", "other threads are as they come");
+        start_patient("strop-patient", move || drop(tell.send((field(41), field(19))))).expect("starts");
+        assert_eq!(told.recv(), Ok(("3".to_owned(), before)));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, LocalOptions};
 
+use super::polls;
+
 /// Threads that run until their futures end.
 #[derive(Debug)]
 pub struct Workers {
@@ -24,7 +26,7 @@ impl Workers {
             let runtime = Builder::new_current_thread();
             let thread = std::thread::Builder::new()
                 .name(format!("strop-worker-{at}"))
-                .spawn(move || run(runtime, make, on_failed))?;
+                .spawn(move || run(at, runtime, make, on_failed))?;
             threads.push(thread);
         }
         Ok(Self { threads })
@@ -36,13 +38,15 @@ impl Workers {
     }
 }
 
-fn run<M, F>(mut builder: Builder, make: M, on_failed: fn(&io::Error))
+fn run<M, F>(number: usize, mut builder: Builder, make: M, on_failed: fn(&io::Error))
 where
     M: FnOnce() -> F,
     F: Future<Output = ()>,
 {
     // Many ready connections are polled between two looks at the kernel: fewer system calls under load.
     builder.enable_all().event_interval(128).global_queue_interval(61);
+    polls::begin(number);
+    builder.on_thread_unpark(polls::woke);
     match builder.build_local(LocalOptions::default()) {
         Ok(runtime) => runtime.block_on(make()),
         Err(error) => on_failed(&error),

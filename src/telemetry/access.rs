@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 pub use super::line::AccessLine;
 use super::line::SecondText;
 use crate::config::{self, AccessSink};
+use crate::runtime::threads;
 
 /// Orders that may wait for the thread.
 const WAITING: usize = 64;
@@ -71,9 +72,7 @@ impl AccessLog {
         let log = Self::off();
         let (orders, inbox) = sync_channel(WAITING);
         let inner = Arc::clone(&log.0);
-        std::thread::Builder::new()
-            .name("strop-access".to_owned())
-            .spawn(move || write_all(&inbox, &inner))?;
+        threads::start_patient("strop-access", move || write_all(&inbox, &inner))?;
         *log.0.orders.lock().unwrap_or_else(PoisonError::into_inner) = Some(orders);
         log.reconfigure(config);
         Ok(log)

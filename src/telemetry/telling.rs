@@ -15,7 +15,7 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Filter};
 
-use crate::runtime::clock;
+use crate::runtime::{clock, threads};
 
 /// Lines that may wait for the thread.
 const WAITING: usize = 4_096;
@@ -81,7 +81,7 @@ impl Drop for LineBuffer {
         let queue = QUEUE.get_or_init(|| {
             let (queue, inbox) = sync_channel(WAITING);
             // Without a thread every line is lost, and counted.
-            let _ = std::thread::Builder::new().name("strop-log".to_owned()).spawn(move || write_all(&inbox));
+            let _ = threads::start_patient("strop-log", move || write_all(&inbox));
             queue
         });
         if queue.try_send(LineOrder::Line(std::mem::take(&mut self.0))).is_err() {

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -184,4 +185,45 @@ fn what_each_thread_ran_and_waited_is_told_and_never_falls() {
     assert!(
         proxy.admin_get("/metrics").text().contains("strop_thread_preemptions_total{thread=\"worker-0\"}")
     );
+}
+
+#[test]
+fn how_long_a_worker_was_busy_and_the_longest_that_one_task_held_it() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    let of = |family: &str| proxy.metric(family, "thread=\"worker-0\"");
+    let before = of("strop_worker_busy_seconds_total");
+    eventually("the worker is busy with its requests", || {
+        (0..50).for_each(|_| drop(proxy.get("/")));
+        of("strop_worker_busy_seconds_total") > before
+    });
+    let longest = of("strop_worker_longest_poll_seconds");
+    assert!(longest > 0.0 && longest <= of("strop_worker_busy_seconds_total"), "one of them: {longest}");
+    let metrics = proxy.admin_get("/metrics").text();
+    assert!(!metrics.contains("strop_worker_busy_seconds_total{thread=\"control\"}"), "of workers");
+}
+
+#[test]
+fn who_writes_a_log_takes_the_cpu_from_no_worker() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    assert_eq!(proxy.get("/").status, 200);
+    let policies: BTreeMap<String, String> = std::fs::read_dir(format!("/proc/{}/task", proxy.pid()))
+        .expect("its threads")
+        .flatten()
+        .filter_map(|task| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+            let (before, after) = stat.rsplit_once(") ")?;
+            let (_, name) = before.split_once('(')?;
+            Some((name.to_owned(), after.split(' ').nth(41 - 3)?.to_owned()))
+        })
+        .collect();
+    let (batch, other) = ("3", "0");
+    for patient in ["strop-access", "strop-log", "strop-config"] {
+        assert_eq!(policies[patient], batch, "{policies:?}");
+    }
+    // What control starts, a hook among it, would inherit it.
+    for impatient in ["strop-worker-0", "strop-control", "strop-pauses"] {
+        assert_eq!(policies[impatient], other, "{policies:?}");
+    }
 }
