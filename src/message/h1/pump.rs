@@ -59,6 +59,8 @@ pub struct Pump {
 const SHORT: usize = 4 * 1024;
 /// So much is gathered at most.
 const GATHERED: usize = 16 * 1024;
+/// Bytes of a body that one poll moves before others of the worker have their turn: about a third of a millisecond.
+const TURN: u64 = 1024 * 1024;
 
 impl Pump {
     /// Sends the head that `write` makes, then a body in `framing`.
@@ -107,9 +109,14 @@ impl Pump {
     ) -> Poll<Result<(), PumpError>> {
         self.waits = Waits::Sink;
         ready!(conn.poll_queue(cx)).map_err(PumpError::Sink)?;
+        let turn = body.passed() + TURN;
         while !self.ended {
+            if body.passed() >= turn {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if self.pipe.is_some() || self.may_splice(conn, body) {
-                ready!(self.splice(cx, conn, body))?;
+                ready!(self.splice(cx, conn, body, turn))?;
                 continue;
             }
             match body.poll_data(cx) {
@@ -158,16 +165,18 @@ impl Pump {
         self.pipe.is_some()
     }
 
-    /// Sends on by the pipe; ready when the message has ended, or what is left of it is short.
+    /// Sends on by the pipe; ready when the message has ended, what is left of it is short, or `turn` bytes of it have passed.
     fn splice(
         &mut self,
         cx: &mut Context<'_>,
         conn: &H1Conn,
         body: &mut Body,
+        turn: u64,
     ) -> Poll<Result<(), PumpError>> {
         loop {
             ready!(self.poll_pipe(cx, conn, body))?;
-            let Some(pipe) = self.pipe.as_mut().filter(|_| !self.ended && body.splices()) else {
+            let goes_on = !self.ended && body.passed() < turn && body.splices();
+            let Some(pipe) = self.pipe.as_mut().filter(|_| goes_on) else {
                 self.pipe = None;
                 return Poll::Ready(Ok(()));
             };
@@ -301,6 +310,68 @@ impl Pump {
             self.out.extend_from_slice(b": ");
             self.out.extend_from_slice(field.value.of(&trailers.bytes));
             self.out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Read as _;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::message::buf::Buf;
+    use crate::message::io::Io;
+
+    const WHOLE: usize = 24 << 20;
+
+    /// A connection of ours, and the peer's end of it.
+    async fn pair() -> (std::rc::Rc<H1Conn>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let near = listener.accept().await.unwrap().0;
+        (H1Conn::new(Io::Tcp(near), Buf::default(), None), far)
+    }
+
+    /// Sends a long body from peer to peer; the most that one poll moved.
+    async fn most_of_one_poll(framing: Framing) -> u64 {
+        let ((source, mut from), (sink, to)) = (pair().await, pair().await);
+        let reader = std::thread::spawn(move || {
+            let mut to = to.into_std().unwrap();
+            to.set_nonblocking(false).unwrap();
+            let mut read = Vec::new();
+            to.read_to_end(&mut read).unwrap();
+            read.iter().map(|byte| u64::from(*byte)).sum::<u64>()
+        });
+        let body: Vec<u8> = (0..WHOLE).map(|at| (at % 251) as u8).collect();
+        let sum: u64 = body.iter().map(|byte| u64::from(*byte)).sum();
+        let writes = async {
+            from.write_all(&body).await.unwrap();
+            from.shutdown().await.unwrap();
+        };
+        let mut body = Body::h1(&source, framing);
+        let (mut pump, mut most) = (Pump::new(framing, |_| ()), 0);
+        let pumps = poll_fn(|cx| {
+            let before = body.passed();
+            let polled = pump.poll(cx, &sink, &mut body);
+            most = most.max(body.passed() - before);
+            polled
+        });
+        let ((), pumped) = tokio::join!(writes, pumps);
+        pumped.unwrap();
+        drop(sink);
+        assert_eq!(reader.join().unwrap(), sum, "every byte");
+        most
+    }
+
+    #[tokio::test]
+    async fn a_long_body_lets_others_have_their_turn() {
+        for framing in [Framing::Length(WHOLE as u64), Framing::UntilClose] {
+            let most = most_of_one_poll(framing).await;
+            assert!(most < TURN + (256 << 10), "{framing:?}: {most} bytes in one poll");
         }
     }
 }
