@@ -14,12 +14,10 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 
 /// The shortest rest of a body for which a pipe pays: two system calls for what one read and one write would move.
 pub const WORTH: u64 = 64 * 1024;
-/// Bytes of a pipe. The kernel's default is 64 KiB, its limit for an unprivileged process 1 MiB. It is counted in pieces of a page,
-/// and a segment from a network takes one however short it is.
-const SIZE: usize = 256 * 1024;
-/// Bytes that are taken at once, at most: the receiver reads them while the next are on their way, and its socket is not flooded. As
-/// cheap for the processor as 64 and 256 KiB, and a fifth more bodies of 1 MiB a second over loopback; below it the system calls tell.
-const AT_ONCE: usize = 32 * 1024;
+/// Bytes of a pipe, and with it what is taken at once: the receiver reads them while the next are on their way, and its socket is not
+/// flooded. The kernel counts a pipe in pages and fills it with whole pieces of a segment; a limit in bytes would cut them, and double
+/// their number. Of 16 to 1,024 KiB, 1 MiB bodies over loopback: 32 KiB carry the most, and no size costs the processor less.
+const SIZE: usize = 32 * 1024;
 /// Pipes that one thread has at most, in use or not: 64 descriptors.
 const MOST: usize = 32;
 
@@ -69,7 +67,7 @@ impl Pipe {
     pub(super) fn fill(&mut self, socket: impl AsFd, most: u64) -> io::Result<usize> {
         debug_assert!(self.held == 0, "would block means the socket only where the pipe is empty");
         let Some(ends) = &self.ends else { return Err(io::ErrorKind::BrokenPipe.into()) };
-        let most = usize::try_from(most).unwrap_or(usize::MAX).min(AT_ONCE);
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(SIZE);
         let moved = splice(socket, None, &ends.to, None, most, SpliceFlags::NONBLOCK | SpliceFlags::MOVE)?;
         self.held = moved;
         Ok(moved)
