@@ -8,7 +8,8 @@ COPY Cargo.toml Cargo.lock rust-toolchain.toml ./
 COPY src src
 COPY config config
 COPY benches benches
-RUN cargo build --release --locked --bin strop
+# The allocator writes into the binary when it was compiled: without a date the same tree gives the same bytes.
+RUN SOURCE_DATE_EPOCH=0 cargo build --release --locked --bin strop
 RUN objcopy --only-keep-debug target/release/strop strop.debug \
     && objcopy --strip-all --add-gnu-debuglink=strop.debug target/release/strop strop
 

@@ -17,6 +17,7 @@ use crate::proxy::pulse::BEAT;
 use crate::proxy::replay;
 use crate::proxy::worker::Worker;
 use crate::runtime::drain::Drain;
+use crate::runtime::tasks::spawn_on_worker;
 use crate::runtime::workers::Workers;
 use crate::runtime::{chance, clock};
 use crate::telemetry::Telemetry;
@@ -62,19 +63,17 @@ async fn work(
     let seed = chance::draw() ^ number as u64;
     let worker = Worker::new(number, registry, telemetry, kept, seed);
     let open: accept::Open = Rc::new(Cell::new(0));
-    crate::runtime::tasks::spawn_on_worker(
-        "worker",
-        "flushing the access log",
-        Rc::clone(&worker.access).keep_flushing(),
-    );
+    spawn_on_worker("worker", "flushing the access log", Rc::clone(&worker.access).keep_flushing());
     if let Some(outbox) = worker.outbox.clone().filter(|_| number == 0) {
         let replaying = replay::replay(Rc::clone(&worker), outbox, Rc::clone(&open), drain.clone());
-        crate::runtime::tasks::spawn_on_worker("worker", "replaying the outbox", replaying);
+        spawn_on_worker("worker", "replaying the outbox", replaying);
     }
     for (door, socket) in share {
         let accepting = accept::accept(socket, door, Rc::clone(&worker), drain.clone(), Rc::clone(&open));
-        crate::runtime::tasks::spawn_on_worker("worker", "accepting", accepting);
+        spawn_on_worker("worker", "accepting", accepting);
     }
+    let telling = tell_to_leave(Rc::clone(&worker), drain.clone());
+    spawn_on_worker("worker", "telling connections to leave", telling);
     let look = || {
         let config = Arc::clone(&worker.registry.snapshot().config);
         worker.pools.kept.allow(config.process.kept_bodies);
@@ -101,4 +100,10 @@ async fn work(
         }
     }
     worker.access.flush();
+}
+
+/// Has all connections see that the process leaves; those that come later see it by themselves.
+async fn tell_to_leave(worker: Rc<Worker>, drain: Drain) {
+    drain.requested().await;
+    worker.accounts.wake();
 }

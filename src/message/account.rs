@@ -293,6 +293,12 @@ impl Accounts {
         }
     }
 
+    /// Polls the tasks of all connections: something that each looks at has changed.
+    pub fn wake(&self) {
+        let all = self.all.borrow();
+        all.iter().for_each(|account| account.waker.borrow().iter().for_each(Waker::wake_by_ref));
+    }
+
     /// Looks at all of them.
     pub fn look<T>(&self, look: impl FnOnce(&[Rc<Account>]) -> T) -> T {
         look(&self.all.borrow())

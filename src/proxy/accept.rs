@@ -1,12 +1,15 @@
 //! Accepts client connections on one worker and gives each a task.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
 use super::client::Client;
@@ -22,7 +25,7 @@ use crate::net::tls;
 use crate::reliability::party::Party;
 use crate::runtime::drain::Drain;
 use crate::runtime::fds;
-use crate::runtime::timer::within;
+use crate::runtime::timer::{Deadline, within};
 use crate::runtime::{clock, tasks};
 use crate::telemetry::event::ProcessEvent;
 use crate::upstream::shares::{ShareHeld, Shares};
@@ -178,9 +181,24 @@ async fn after_handshake(
     server: tls::Server,
     slot: Box<dyn std::any::Any>,
 ) {
-    if let Some((io, h2)) = Box::pin(handshake(&server, tcp, client.limits.header_read)).await {
+    let begun = clock::instant();
+    if !says_hello(&client, &tcp, begun).await {
+        return;
+    }
+    let left = client.limits.header_read.saturating_sub(clock::instant().saturating_duration_since(begun));
+    if let Some((io, h2)) = Box::pin(handshake(&server, tcp, left)).await {
         serve::connection(client, io, h2, slot).await;
     }
+}
+
+/// Does a client that came at `begun` send anything? Until then there is no session that takes memory.
+async fn says_hello(client: &Client, tcp: &TcpStream, begun: Instant) -> bool {
+    let (mut timer, mut first) = (Deadline::default(), [0]);
+    poll_fn(|cx| match tcp.poll_peek(cx, &mut ReadBuf::new(&mut first)) {
+        Poll::Ready(came) => Poll::Ready(came.is_ok_and(|bytes| bytes > 0)),
+        Poll::Pending => timer.poll_passed(cx, Some(client.asks_by(begun))).map(|()| false),
+    })
+    .await
 }
 
 /// TLS with a client; boxed by its caller, for it is large and short.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::call::{ForwardedFields, Origin};
 use super::exchange::Exchange;
@@ -38,7 +38,17 @@ pub struct Client {
     pub forwarded: RefCell<Option<ForwardedFields>>,
 }
 
+/// Whoever connects in order to ask has begun by then: a process that leaves waits no longer. Browsers open connections ahead of
+/// their needs.
+const CAME_TO_ASK: Duration = Duration::from_secs(1);
+
 impl Client {
+    /// Until when the first byte of a connection that came at `begun` is waited for.
+    pub fn asks_by(&self, begun: Instant) -> Instant {
+        let most = self.limits.header_read;
+        begun + if self.drain.is_requested() { most.min(CAME_TO_ASK) } else { most }
+    }
+
     /// Where a request comes from.
     pub fn origin(&self) -> Origin<'_> {
         Origin {

@@ -1,7 +1,6 @@
 //! Serves one client connection: reads heads, asks the gateway, sends answers, in order, until one side is done.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -68,7 +67,7 @@ async fn speaks_h1(client: Rc<Client>, conn: Rc<H1Conn>) {
 
 /// Does the connection begin with the HTTP/2 preface? `None`: it ended before it began.
 async fn speaks_h2(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> Option<bool> {
-    let at = clock::instant() + client.limits.header_read;
+    let begun = clock::instant();
     poll_fn(|cx| {
         loop {
             let verdict = conn.stream().peek(|bytes| match bytes {
@@ -85,7 +84,13 @@ async fn speaks_h2(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> 
                 // A fragment of a preface is for the parser to refuse.
                 Poll::Ready(Ok(0)) if conn.stream().has_ahead() => return Poll::Ready(Some(false)),
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
-                Poll::Pending => return timer.poll_passed(cx, Some(at)).map(|()| None),
+                Poll::Pending => {
+                    let at = match conn.stream().has_ahead() {
+                        true => begun + client.limits.header_read,
+                        false => client.asks_by(begun),
+                    };
+                    return timer.poll_passed(cx, Some(at)).map(|()| None);
+                }
             }
         }
     })
@@ -94,9 +99,6 @@ async fn speaks_h2(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> 
 
 /// What holds of a connection that waits is in this future; what an exchange needs is in [`busy`] beside it.
 async fn exchanges(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> After {
-    let mut leaving = pin!(client.drain.requested());
-    // Registered once: from here on the flag tells, and the wake-up comes by itself.
-    poll_fn(|cx| Poll::Ready(leaving.as_mut().poll(cx).is_ready())).await;
     let mut served = 0_u64;
     let mut ended = None;
     loop {

@@ -4,8 +4,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::{Future as _, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -52,9 +52,6 @@ pub async fn connection(client: Rc<Client>, io: Io, slot: Box<dyn std::any::Any>
     let conn = H2Conn::server(ByteStream::new(io, Buf::default(), Some(slot)), limits, clock::instant());
     account::with_current(|account| account.watch(&conn));
     let mut timer = Deadline::default();
-    let mut leaving = pin!(client.drain.requested());
-    // Registered once: from here on the flag tells, and the wake-up comes by itself.
-    poll_fn(|cx| Poll::Ready(leaving.as_mut().poll(cx).is_ready())).await;
     let mut service = Service::new(&client, &conn);
     poll_fn(|cx| service.poll(cx, &mut timer)).await;
     drop(service);

@@ -133,3 +133,32 @@ fn a_stop_drains_what_is_in_flight() {
     assert_eq!(client.exactly(10).expect("whole"), b"1234567890");
     assert!(idle.rest().is_empty());
 }
+
+#[test]
+fn a_stop_ends_what_waits_before_what_is_in_flight_has_ended() {
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let backend = Upstream::start(std::sync::Arc::new(move |seen, stream| {
+        use std::io::Write;
+        if !seen.head.starts_with("GET /slow") {
+            return stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_ok();
+        }
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345");
+        let _ = gate.lock().expect("one asks").recv();
+        stream.write_all(b"67890").is_ok()
+    }));
+    // All of these may take longer than anybody here waits.
+    let (head, drain) = ("[ingress.limits]\nheader_read = \"5m\"", "[process]\ndrain_for = \"5m\"");
+    let mut proxy = ingress_to(backend.address, &format!("{head}\n{drain}"));
+    let client = || crate::support::raw::Client::to(proxy.ingress());
+    let (mut new, mut asked, mut slow) = (client(), client(), client());
+    assert_eq!(asked.get(), 200);
+    slow.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    slow.head().expect("in flight");
+    proxy.signal("TERM");
+    assert!(new.rest().is_empty(), "it has asked for nothing");
+    assert!(asked.rest().is_empty(), "nor for more");
+    go.send(()).expect("the upstream waits");
+    assert_eq!(slow.exactly(10).expect("whole"), b"1234567890");
+    crate::support::eventually("it ends", || proxy.ended() == Some(0));
+}

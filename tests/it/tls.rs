@@ -70,6 +70,30 @@ fn tls_ends_at_the_ingress_in_both_versions_and_its_certificate_is_replaced_in_u
 }
 
 #[test]
+fn a_stop_waits_for_no_hello_that_does_not_come() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let pair = write_pair(dir.path(), "one");
+    let backend = Upstream::start(status(200));
+    let mut proxy = proxy(&format!(
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            tls = {{ cert_file = {:?}, key_file = {:?} }}
+            limits = {{ header_read = "5m" }}
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
+        pair.cert, pair.key, backend.address
+    ));
+    let mut silent = raw::Client::to(proxy.ingress());
+    let waiting = || proxy.metric("strop_listener_connections", "listener=\"ingress\"") > 0.0;
+    eventually("it is accepted", waiting);
+    proxy.signal("TERM");
+    assert!(silent.rest().is_empty(), "long before five minutes");
+    eventually("it ends", || proxy.ended() == Some(0));
+}
+
+#[test]
 fn http2_clients_are_served_without_tls_too() {
     let backend = Upstream::start(status(200));
     let proxy = crate::support::proxy::ingress_to(backend.address, "");
