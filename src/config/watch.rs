@@ -59,8 +59,8 @@ struct Heard {
     last: Option<FileEvent>,
     /// The last of the config file itself.
     own: Option<FileEvent>,
-    /// Something was created: it is not found yet.
-    new: bool,
+    /// One of the names may be another file's now.
+    another: bool,
 }
 
 impl Heard {
@@ -171,6 +171,7 @@ impl Watches {
             let what = event.events();
             let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
             if what.contains(ReadFlags::QUEUE_OVERFLOW) {
+                heard.another = true;
                 heard.hear(FileEvent::Whole, true);
             } else if let Some(own) = self.found.get(&event.wd()).filter(|_| what.contains(ReadFlags::MODIFY))
             {
@@ -179,7 +180,7 @@ impl Watches {
                 self.hear_folder(&mut heard, what, folder, name);
             }
         }
-        if heard.last == Some(FileEvent::Whole) || heard.new {
+        if heard.another {
             self.find();
         }
         heard
@@ -192,10 +193,9 @@ impl Watches {
         if !self.matters(name, &path) {
             return;
         }
-        let new = what.contains(ReadFlags::CREATE);
-        heard.new |= new;
+        heard.another = true;
         let own = self.files.first().is_some_and(|own| own.file_name() == Some(name));
-        heard.hear(if new { created(&path) } else { FileEvent::Whole }, own);
+        heard.hear(if what.contains(ReadFlags::CREATE) { created(&path) } else { FileEvent::Whole }, own);
     }
 }
 
@@ -288,10 +288,9 @@ mod tests {
 
     #[test]
     fn a_busy_file_beside_it_is_not_even_told_by_the_kernel() {
-        let (folder, file, watches) = watched();
+        let (folder, file, mut watches) = watched();
         let mut log = fs::File::create(folder.path().join("access.log")).expect("a log");
         assert!(watches.wait(clock::instant()), "that it came is told");
-        let mut watches = watches;
         assert_eq!(taken(&mut watches), (None, None), "and is nothing to this one");
         for _ in 0..1000 {
             log.write_all(b"a line\n").expect("writes");
