@@ -4,8 +4,8 @@
 //! Decides when to look, not what has changed ([`Reloader`] compares contents). Reading a file is no change of it. A
 //! file that somebody has open for writing is looked at when it is closed, or has been left alone for half a minute.
 //!
-//! A directory says what comes, goes and is closed in it; what is written is asked of the files themselves. A log that is written
-//! beside them all the time wakes nobody.
+//! A directory says what comes, goes and is closed in it; what is written is asked of the config file alone. A log that is written
+//! beside it all the time wakes nobody, and a secret on a disk that hangs holds up nobody here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -91,14 +91,14 @@ struct Watches {
     files: Vec<PathBuf>,
     /// By their numbers in the kernel.
     folders: BTreeMap<i32, PathBuf>,
-    /// Of the files as they were last found, to hear who writes into them: is it the config?
-    found: BTreeMap<i32, bool>,
+    /// The config as it was last found, to hear who writes into it.
+    own: Option<i32>,
 }
 
 impl Watches {
     fn new() -> std::io::Result<Self> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        Ok(Self { inotify, files: Vec::new(), folders: BTreeMap::new(), found: BTreeMap::new() })
+        Ok(Self { inotify, files: Vec::new(), folders: BTreeMap::new(), own: None })
     }
 
     /// Watches these, from now on. An error: a directory that cannot be watched.
@@ -119,16 +119,12 @@ impl Watches {
         failed
     }
 
-    /// Other files may have the names now.
+    /// Another file may have the name now. A pipe is none: who writes into it is read once.
     fn find(&mut self) {
-        let mut found = BTreeMap::new();
-        for (at, path) in self.files.iter().enumerate() {
-            if let Ok(number) = inotify::add_watch(&self.inotify, path, WatchFlags::MODIFY) {
-                *found.entry(number).or_default() |= at == 0;
-            }
-        }
-        let before = std::mem::replace(&mut self.found, found);
-        self.leave(before.into_keys().filter(|number| !self.found.contains_key(number)));
+        let file = self.files.first().filter(|path| path.is_file());
+        let found = file.and_then(|path| inotify::add_watch(&self.inotify, path, WatchFlags::MODIFY).ok());
+        let before = std::mem::replace(&mut self.own, found);
+        self.leave(before.filter(|before| Some(*before) != found).into_iter());
     }
 
     fn leave(&self, numbers: impl Iterator<Item = i32>) {
@@ -173,9 +169,11 @@ impl Watches {
             if what.contains(ReadFlags::QUEUE_OVERFLOW) {
                 heard.another = true;
                 heard.hear(FileEvent::Whole, true);
-            } else if let Some(own) = self.found.get(&event.wd()).filter(|_| what.contains(ReadFlags::MODIFY))
-            {
-                heard.hear(FileEvent::Written, *own);
+            } else if self.own == Some(event.wd()) {
+                // Beside it only that it is gone, which its folder tells.
+                if what.contains(ReadFlags::MODIFY) {
+                    heard.hear(FileEvent::Written, true);
+                }
             } else if let Some(folder) = self.folders.get(&event.wd()) {
                 self.hear_folder(&mut heard, what, folder, name);
             }
@@ -313,7 +311,6 @@ mod tests {
         let mut new = fs::File::create(folder.path().join("key")).expect("creates");
         assert_eq!(taken(&mut watches), heard(Written, None), "empty as yet");
         new.write_all(b"secret").expect("writes");
-        assert_eq!(taken(&mut watches), heard(Written, None), "found when it came");
         drop(new);
         assert_eq!(taken(&mut watches), heard(Whole, None));
         std::os::unix::fs::symlink("2026", folder.path().join("..data")).expect("links");
