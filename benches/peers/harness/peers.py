@@ -124,6 +124,12 @@ def running(peer: Peer | None, mode: str, place: Place) -> Iterator[Target]:
             place.crew.end(collector, patience=2)
 
 
+def environment(place: Place) -> dict[str, str]:
+    """Nothing of Strop's is in it, and what it keeps on disk is gone with the run."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("STROP__")}
+    return {**own, "STATE_DIRECTORY": str(place.scratch)}
+
+
 # The proxy, and its collector where it has one, in the order in which they are to stop.
 Started = tuple[list[subprocess.Popen[bytes]], Target]
 
@@ -154,7 +160,7 @@ def _start(peer: Peer, mode: str, place: Place) -> Started:
     }
     config = place.scratch / Path(peer.template).name
     config.write_text(rendered(peer.template, mode, values))
-    env = {name: value for name, value in os.environ.items() if not name.startswith("STROP__")}
+    env = environment(place)
     wanted = [("the proxy", port, [peer.binary(), *peer.arguments(str(config))])]
     if peer.collects:
         wanted.insert(0, ("its collector", collector, [tools.load("collector"), str(collector), str(log)]))
