@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::clock;
+use super::clock::{self, nanos};
 
 /// Time between two looks at the clock.
 const TICK: Duration = Duration::from_millis(250);
@@ -114,10 +114,6 @@ impl Pauses {
         let within = |pause: &Pause| pause.until.min(until).saturating_duration_since(pause.from.max(from));
         self.all().iter().map(within).sum()
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Begins to look, for as long as the process lives.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::clock;
+use super::clock::{self, nanos};
 
 /// Seconds of one part of the minute that is remembered.
 const PART: u64 = 10;
@@ -134,10 +134,6 @@ impl Polls {
         let busy = Duration::from_nanos(self.busy.load(Relaxed));
         PollTimes { thread: self.thread.clone(), busy, longest: Duration::from_micros(micros) }
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -151,13 +151,16 @@ fn a_stop_ends_what_waits_before_what_is_in_flight_has_ended() {
     let (head, drain) = ("[ingress.limits]\nheader_read = \"5m\"", "[process]\ndrain_for = \"5m\"");
     let mut proxy = ingress_to(backend.address, &format!("{head}\n{drain}"));
     let client = || crate::support::raw::Client::to(proxy.ingress());
-    let (mut new, mut asked, mut slow) = (client(), client(), client());
+    let (mut new, mut asked, mut begun, mut slow) = (client(), client(), client(), client());
     assert_eq!(asked.get(), 200);
+    begun.send(b"GET / HT");
     slow.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
     slow.head().expect("in flight");
     proxy.signal("TERM");
     assert!(new.rest().is_empty(), "it has asked for nothing");
     assert!(asked.rest().is_empty(), "nor for more");
+    begun.send(b"TP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(begun.response(false).expect("a slow head is waited for").status, 200);
     go.send(()).expect("the upstream waits");
     assert_eq!(slow.exactly(10).expect("whole"), b"1234567890");
     crate::support::eventually("it ends", || proxy.ended() == Some(0));

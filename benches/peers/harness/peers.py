@@ -108,12 +108,12 @@ def rendered(template: str, mode: str, values: dict[str, str]) -> str:
 
 
 @contextlib.contextmanager
-def running(peer: Peer | None, mode: str, place: Place) -> Iterator[Target]:
-    """The peer, fresh. No peer: straight to the backend."""
+def running(peer: Peer | None, mode: str, place: Place, more: str = "") -> Iterator[Target]:
+    """The peer, fresh; `more` stands at the end of its config. No peer: straight to the backend."""
     if peer is None:
         yield Target(DIRECT, place.backend_port)
         return
-    processes, target = _started(peer, mode, place)
+    processes, target = _started(peer, mode, place, more)
     try:
         yield target
     finally:
@@ -124,20 +124,14 @@ def running(peer: Peer | None, mode: str, place: Place) -> Iterator[Target]:
             place.crew.end(collector, patience=2)
 
 
-def environment(place: Place) -> dict[str, str]:
-    """Nothing of Strop's is in it, and what it keeps on disk is gone with the run."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("STROP__")}
-    return {**own, "STATE_DIRECTORY": str(place.scratch)}
-
-
 # The proxy, and its collector where it has one, in the order in which they are to stop.
 Started = tuple[list[subprocess.Popen[bytes]], Target]
 
 
-def _started(peer: Peer, mode: str, place: Place) -> Started:
+def _started(peer: Peer, mode: str, place: Place, more: str) -> Started:
     for attempt in range(TRIES):
         try:
-            return _start(peer, mode, place)
+            return _start(peer, mode, place, more)
         except TimeoutError as error:
             if attempt == TRIES - 1:
                 errors = (place.scratch / "logs" / f"{peer.name}.err").read_text(errors="replace")
@@ -145,7 +139,7 @@ def _started(peer: Peer, mode: str, place: Place) -> Started:
     raise AssertionError("every try returns or raises")
 
 
-def _start(peer: Peer, mode: str, place: Place) -> Started:
+def _start(peer: Peer, mode: str, place: Place, more: str) -> Started:
     port, admin, collector = free_ports(3)
     # A directory for the logs alone: who watches the one of its config must not see them grow.
     logs = place.scratch / "logs"
@@ -159,8 +153,10 @@ def _start(peer: Peer, mode: str, place: Place) -> Started:
         "COLLECTOR": str(collector), **routes.values(mode, place.backend_port),
     }
     config = place.scratch / Path(peer.template).name
-    config.write_text(rendered(peer.template, mode, values))
-    env = environment(place)
+    config.write_text(rendered(peer.template, mode, values) + more)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("STROP__")}
+    # What Strop keeps on disk is gone with the run.
+    env["STATE_DIRECTORY"] = str(place.scratch)
     wanted = [("the proxy", port, [peer.binary(), *peer.arguments(str(config))])]
     if peer.collects:
         wanted.insert(0, ("its collector", collector, [tools.load("collector"), str(collector), str(log)]))

@@ -88,7 +88,7 @@ class Bench:
             asked += self._measure(scenario, target, window, rate).requests
         if target.log is not None:
             # The peer has left, so what it had buffered is written.
-            window.log_share = _lines(target.log) / max(1, asked)
+            window.log_share = lines(target.log) / max(1, asked)
             target.log.unlink(missing_ok=True)
         return window
 
@@ -151,7 +151,8 @@ class Bench:
         window.per_connection = (full.pss - idle.pss) * 1024 / scenario.connections
 
 
-def _lines(log: Path) -> int:
+def lines(log: Path) -> int:
+    """How many a log has by now."""
     if not log.exists():
         return 0
     count = 0
