@@ -3,7 +3,8 @@
 //!
 //! Refuses what could do anything twice: GET, HEAD and OPTIONS alone are hedged, without a body and without an upgrade, once, and
 //! the retry budget pays. Invariants: a probe of a breaker is never hedged; the first head of an answer is the exchange's, and the
-//! other attempt is given up then and speaks against nobody; one that fails does not keep the other from answering.
+//! other attempt is given up then and speaks against nobody, but its endpoint is known not to have answered for so long; one that
+//! fails does not keep the other from answering.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -24,9 +25,6 @@ use crate::runtime::timer::{Deadline, within};
 use crate::upstream::endpoint::EndpointState;
 use crate::upstream::permit::Begun;
 
-/// What came of one attempt.
-type Came = (Result<Answer, ProxyError>, AttemptMet);
-
 /// The attempt that is made beside the first.
 struct Beside<'a> {
     endpoint: Arc<EndpointState>,
@@ -34,17 +32,13 @@ struct Beside<'a> {
     began: Instant,
 }
 
-/// An attempt that has failed while the other went on, and when.
-type Fell = (ProxyError, AttemptMet, Instant);
-
-/// How both went.
-enum Raced<'a> {
-    /// There was none beside it.
-    Alone(Came),
-    /// The first one ended the exchange; before it the other may have failed.
-    First(Came, Beside<'a>, Option<Fell>),
-    /// The other one did.
-    Second(Came, Beside<'a>, Option<Fell>),
+/// What became of the attempt beside.
+struct Raced<'a> {
+    beside: Beside<'a>,
+    /// It is the one that the exchange goes on with.
+    won: bool,
+    /// The one that it does not go on with failed before that, and when; `None`: it was given up.
+    fell: Option<(ProxyError, Instant)>,
 }
 
 impl<'a> AttemptLoop<'a> {
@@ -65,33 +59,44 @@ impl<'a> AttemptLoop<'a> {
         timer: &mut Deadline,
         after: Duration,
     ) -> Result<Answer, ProxyError> {
-        let (came, other, fell) = match self.race(open, call, exchange, timer, after).await {
-            Raced::Alone(came) => {
-                *met = came.1;
-                return came.0;
-            }
-            Raced::First(came, other, fell) => (came, other, fell),
-            Raced::Second(came, mut other, fell) => {
+        let mut mets = [AttemptMet::default(), AttemptMet::default()];
+        let (came, raced) = self.race(open, call, exchange, timer, after, &mut mets).await;
+        let [mut its, mut others] = mets;
+        if let Some(Raced { beside: mut other, won, fell }) = raced {
+            if won {
                 std::mem::swap(&mut open.endpoint, &mut other.endpoint);
                 std::mem::swap(&mut open.begun, &mut other.begun);
                 std::mem::swap(&mut open.began, &mut other.began);
-                if came.0.is_ok() {
+                std::mem::swap(&mut its, &mut others);
+                if came.is_ok() {
                     self.route.upstream.series.hedge_won();
                 }
-                (came, other, fell)
             }
-        };
-        open.so_far.made += 1;
-        exchange.attempts = open.so_far.made;
-        if let Some((error, of, at)) = fell {
-            let verdict = self.failed(&error, &of, (other.began, at));
-            let endpoint = of.endpoint.unwrap_or(other.endpoint);
-            let ended = self.ended(endpoint, verdict, of.reused, other.began, at);
-            exchange.tried(&ended.endpoint);
-            other.begun.settle(verdict, verdict.against(Last::No));
+            open.so_far.made += 1;
+            exchange.attempts = open.so_far.made;
+            self.lost(other, fell, others, exchange);
         }
-        *met = came.1;
-        came.0
+        *met = its;
+        came
+    }
+
+    /// What is learnt of the attempt that the exchange does not go on with.
+    fn lost(
+        &self,
+        other: Beside<'_>,
+        fell: Option<(ProxyError, Instant)>,
+        mut met: AttemptMet,
+        exchange: &mut Exchange,
+    ) {
+        let endpoint = met.endpoint.take().unwrap_or(other.endpoint);
+        let Some((error, at)) = fell else {
+            let now = clock::instant();
+            return endpoint.unanswered(now.saturating_duration_since(other.began), now);
+        };
+        let verdict = self.failed(&error, &met, (other.began, at));
+        let ended = self.ended(endpoint, verdict, met.reused, other.began, at);
+        exchange.tried(&ended.endpoint);
+        other.begun.settle(verdict, verdict.against(Last::No));
     }
 
     async fn race(
@@ -101,51 +106,33 @@ impl<'a> AttemptLoop<'a> {
         exchange: &Exchange,
         timer: &mut Deadline,
         after: Duration,
-    ) -> Raced<'a> {
+        [met, beside_met]: &mut [AttemptMet; 2],
+    ) -> (Result<Answer, ProxyError>, Option<Raced<'a>>) {
         let mut body = Body::empty();
         let mut twin = call.twin(&mut body);
-        let mut first = pin!(self.came(open.target(), call, exchange, timer));
+        let mut first = pin!(self.once(open.target(), call, exchange, timer, met));
         if let Some(came) = within(after, first.as_mut()).await {
-            return Raced::Alone(came);
+            return (came, None);
         }
-        let Some(other) = self.beside(open, exchange) else { return Raced::Alone(first.await) };
+        let Some(beside) = self.beside(open, exchange) else { return (first.await, None) };
         let mut its_timer = Deadline::default();
         // No connection has broken.
-        let target = Target { endpoint: &other.endpoint, began: other.began, fresh: false };
-        let mut second = Box::pin(self.came(target, &mut twin, exchange, &mut its_timer));
-        match either(first.as_mut(), second.as_mut()).await {
-            Either::First((Err(error), of)) => {
-                let fell = (error, of, clock::instant());
-                let came = second.as_mut().await;
-                drop(second);
-                Raced::Second(came, other, Some(fell))
+        let target = Target { endpoint: &beside.endpoint, began: beside.began, fresh: false };
+        let mut second = Box::pin(self.once(target, &mut twin, exchange, &mut its_timer, beside_met));
+        let (came, won, fell) = match either(first.as_mut(), second.as_mut()).await {
+            Either::First(Err(error)) => {
+                let fell = (error, clock::instant());
+                (second.as_mut().await, true, Some(fell))
             }
-            Either::First(came) => {
-                drop(second);
-                Raced::First(came, other, None)
+            Either::First(came) => (came, false, None),
+            Either::Second(Err(error)) => {
+                let fell = (error, clock::instant());
+                (first.await, false, Some(fell))
             }
-            Either::Second((Err(error), of)) => {
-                let fell = (error, of, clock::instant());
-                drop(second);
-                Raced::First(first.await, other, Some(fell))
-            }
-            Either::Second(came) => {
-                drop(second);
-                Raced::Second(came, other, None)
-            }
-        }
-    }
-
-    async fn came(
-        &self,
-        target: Target<'_>,
-        call: &mut PreparedCall<'_>,
-        exchange: &Exchange,
-        timer: &mut Deadline,
-    ) -> Came {
-        let mut met = AttemptMet::default();
-        let answer = self.once(target, call, exchange, timer, &mut met).await;
-        (answer, met)
+            Either::Second(came) => (came, true, None),
+        };
+        drop(second);
+        (came, Some(Raced { beside, won, fell }))
     }
 
     /// Begins it, where the breakers and the budget let it be made.

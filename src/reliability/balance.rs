@@ -57,6 +57,13 @@ impl PeakEwma {
         Self { seconds, at: now }
     }
 
+    /// With an attempt that was given up when it had had no answer for so long: its answer would have taken longer.
+    #[must_use]
+    pub fn unanswered(self, waited: Duration, now: Instant) -> Self {
+        let seconds = waited.as_secs_f64();
+        if seconds > self.at(now) { Self { seconds, at: now } } else { self }
+    }
+
     /// The average at `now`, decayed: an endpoint that was bad long ago gets another chance.
     pub fn at(self, now: Instant) -> f64 {
         let age = now.saturating_duration_since(self.at).as_secs_f64();
@@ -108,6 +115,14 @@ mod tests {
         let good = PeakEwma::new(t0).with(Verdict::Good, Duration::from_millis(50), t0);
         let bad = PeakEwma::new(t0).with(Verdict::Bad(BadReason::Connect), Duration::from_millis(1), t0);
         assert!(bad.at(t0) > good.at(t0));
+    }
+
+    #[test]
+    fn what_does_not_answer_is_slow_and_what_was_given_up_soon_is_not_quick() {
+        let t0 = Instant::now();
+        let slow = PeakEwma::new(t0).unanswered(Duration::from_millis(200), t0);
+        assert_eq!(slow.at(t0), 0.2);
+        assert_eq!(slow.unanswered(Duration::from_millis(1), t0), slow);
     }
 
     fn any_rank() -> impl Strategy<Value = Rank> {

@@ -119,6 +119,11 @@ impl EndpointState {
         self.ewma.store(self.ewma.load().with(verdict, took, now));
     }
 
+    /// An attempt without a body was given up, which had had no answer for so long.
+    pub fn unanswered(&self, waited: Duration, now: Instant) {
+        self.ewma.store(self.ewma.load().unanswered(waited, now));
+    }
+
     /// The next check is to come at once.
     pub(super) fn suspect(&self) {
         self.suspect.notify_one();

@@ -155,7 +155,6 @@ fn a_request_waits_for_a_backend_that_restarts_when_that_is_asked_for() {
     let address = backend.address;
     let proxy = ingress_to(address, "retry = { wait = \"30s\" }\n");
     backend.kill();
-    drop(backend);
     eventually("it is gone", || std::net::TcpStream::connect(address).is_err());
     let asked: Vec<_> = ["GET", "POST"]
         .map(|method| {

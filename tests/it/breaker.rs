@@ -30,7 +30,6 @@ fn a_dead_backend_gives_clean_502s_and_503s_and_comes_back_without_a_restart() {
     let proxy = ingress_to(address, QUICK);
     assert_eq!(proxy.get("/").status, 200);
     backend.kill();
-    drop(backend);
     eventually("it is gone", || std::net::TcpStream::connect(address).is_err());
     let mut reasons = Vec::new();
     eventually("the breaker opens", || {

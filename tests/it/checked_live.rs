@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::secure::{TlsFront, issue, issue_until};
-use crate::support::upstream::{Upstream, status};
+use crate::support::upstream::{Upstream, nobody, status};
 
 /// Checks a config: exit code, and what was printed.
 fn check(config: &str, args: &[&str]) -> (i32, String) {
@@ -16,12 +16,6 @@ fn check(config: &str, args: &[&str]) -> (i32, String) {
     let ran = command.output().expect("runs");
     let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
     (ran.status.code().expect("a code"), said)
-}
-
-/// A port of this machine at which nobody listens.
-fn nobody() -> std::net::SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
-    listener.local_addr().expect("bound")
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::support::eventually;
 use crate::support::h2::H2Client;
 use crate::support::proxy::{Proxy, proxy};
 use crate::support::raw::{self, Client, Response};
-use crate::support::upstream::{Answer, Upstream, bytes, status};
+use crate::support::upstream::{Answer, Upstream, bytes, nobody, status};
 
 /// Three failures open the breaker for good.
 const QUICK: &str = "breaker = { mode = \"on\", failures = 3, lump = \"0s\", open_for = \"1h\" }";
@@ -34,12 +34,6 @@ fn open(proxy: &Proxy) {
         proxy.get("/b");
         proxy.breaker("backend") == "open"
     });
-}
-
-/// An address where nobody listens.
-fn nobody() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
-    listener.local_addr().expect("bound")
 }
 
 /// The head without what differs from answer to answer.

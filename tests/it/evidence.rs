@@ -11,7 +11,7 @@ fn what_was_measured_when_it_was_confirmed_is_on_the_timeline() {
         "breaker = { mode = \"on\", failures = 3, open_for = \"1h\" }\nhealth = { path = \"/up\", interval = \"200ms\", suspect_interval = \"200ms\" }\n",
     );
     (0..20).for_each(|_| assert_eq!(proxy.get("/").status, 200));
-    drop(backend);
+    backend.kill();
     let mut incident = serde_json::Value::Null;
     eventually("it is confirmed", || {
         proxy.get("/");

@@ -66,7 +66,7 @@ fn while_all_first_endpoints_are_dead_the_backup_serves_and_the_way_back_is_slow
     assert_eq!((answered(&proxy).as_str(), group(&proxy).as_str()), ("first", "first"));
     assert_eq!((on_backup(&proxy), switches(&proxy)), (0.0, 0.0));
     let addresses = [a.address, b.address];
-    drop((a, b));
+    [a, b].iter().for_each(Upstream::kill);
     eventually("it fails over", || group(&proxy) == "backup");
     for _ in 0..20 {
         assert_eq!(answered(&proxy), "backup");

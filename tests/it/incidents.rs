@@ -22,7 +22,7 @@ fn a_dead_backend_is_one_incident_and_is_not_over_because_somebody_says_so() {
     let soon = format!("{FAST}[incidents.down]\nconfirm = \"2s\"\n");
     let proxy = ingress_to(address, &soon);
     eventually("it is known to be up", || proxy.get("/").status == 200);
-    drop(backend);
+    backend.kill();
     let start = std::time::Instant::now();
     eventually("it is suspected", || {
         proxy.get("/");

@@ -257,7 +257,7 @@ fn another_version_of_the_application_is_asked_soon_after_it_is_back() {
     let proxy = app.proxy("openapi_every = \"1h\"", "");
     is_in_state(&proxy, "read");
     let address = app.upstream.address;
-    drop(app);
+    app.upstream.kill();
     eventually("nobody answers", || request(&proxy, "GET", "/bookings") >= 500);
     let app = App::back(address, &json!({ "/orders": { "get": {} } }));
     eventually("it is named", || {
@@ -308,7 +308,7 @@ fn what_cannot_be_read_leaves_names_as_they_are_and_is_told_once() {
 fn without_an_answer_the_start_goes_on_and_names_come_later() {
     let app = App::start(&bookings());
     let address = app.upstream.address;
-    drop(app);
+    app.upstream.kill();
     let proxy = ingress_to(address, "");
     let text = std::fs::read_to_string(proxy.path()).expect("reads");
     let wanted = text.replace("[ingress]", "[ingress]\nopenapi = \"/openapi.json\"");
@@ -321,7 +321,7 @@ fn without_an_answer_the_start_goes_on_and_names_come_later() {
     assert!(named_by(&proxy, "document").iter().all(|name| name.starts_with('-')));
     request(&proxy, "GET", "/bookings");
     is_counted(&proxy, &[("default", 1.0)]);
-    drop(app);
+    app.upstream.kill();
 }
 
 /// As FastAPI 0.165.0 gives it of an application with a router, a path that takes slashes and a `root_path`.

@@ -57,7 +57,6 @@ fn that_nobody_can_connect_opens_the_upstream_and_no_operation() {
     let address = backend.address;
     let proxy = ingress_to(address, &breaker("bookings = \"/bookings/{id}\""));
     backend.kill();
-    drop(backend);
     eventually("it is gone", || std::net::TcpStream::connect(address).is_err());
     eventually("the upstream's breaker opens", || {
         proxy.get("/bookings/1").field("x-strop-reason") == Some("breaker_open")

@@ -101,7 +101,7 @@ fn outage(times: &str) -> Outage {
     let load = Load::on(&proxy);
     let start = Instant::now();
     eventually("it answers", || load.first_good_after(start).is_some());
-    drop(backend);
+    backend.kill();
     let killed = Instant::now();
     let of_backend = || -> Vec<serde_json::Value> {
         let all = proxy.sre("incidents?all=true")["incidents"].as_array().expect("a list").clone();

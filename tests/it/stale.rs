@@ -82,7 +82,7 @@ fn the_last_answer_stands_in_while_the_upstream_fails_and_says_so() {
     assert_eq!((over_h2.status, &over_h2.body), (200, &well.body));
     assert_eq!(ask(&proxy, "/a?x=2", "").status, 503, "another target");
     let address = backend.address;
-    drop(backend);
+    backend.kill();
     eventually("it is gone", || std::net::TcpStream::connect(address).is_err());
     let gone = ask(&proxy, "/a?x=1", "");
     assert!(stood_in(&gone) && gone.field("x-strop-reason") == Some("connect_failed"), "{}", gone.head);

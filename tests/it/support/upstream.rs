@@ -1,9 +1,13 @@
 //! A server that answers as it is told, and remembers every byte it was sent.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use socket2::{Domain, Socket, Type};
 
 use super::raw::find;
 use super::upstream_h2::{self, Told};
@@ -41,6 +45,8 @@ pub struct Upstream {
     connections: Arc<AtomicUsize>,
     down: Arc<AtomicBool>,
     answer: Arc<Mutex<Arc<Answer>>>,
+    listener: Arc<Socket>,
+    accepts: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// An answer of one status with a small body.
@@ -64,32 +70,35 @@ impl Upstream {
         Self::on("127.0.0.1:0".parse().expect("an address"), answer)
     }
 
+    /// At a port of its own choice where that of `address` is 0; at that of one that was [killed](Self::kill) it is its return.
     pub fn on(address: SocketAddr, answer: Arc<Answer>) -> Self {
-        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)
-            .expect("a socket");
-        socket.set_reuse_address(true).expect("sets");
-        socket.bind(&address.into()).expect("binds");
-        socket.listen(128).expect("listens");
-        let listener: TcpListener = socket.into();
+        let held = HELD.lock().expect("not poisoned").remove(&address);
+        let listener = held.unwrap_or_else(|| Arc::new(bound(address)));
+        listener.listen(128).expect("listens");
         let upstream = Self {
-            address: listener.local_addr().expect("bound"),
+            address: listener.local_addr().ok().and_then(|one| one.as_socket()).expect("bound"),
             seen: Arc::default(),
             raw: Arc::default(),
             connections: Arc::default(),
             down: Arc::default(),
             answer: Arc::new(Mutex::new(answer)),
+            listener,
+            accepts: Mutex::default(),
         };
         STARTED.lock().expect("not poisoned").push(upstream.address);
-        let (seen, raw, down) =
-            (Arc::clone(&upstream.seen), Arc::clone(&upstream.raw), Arc::clone(&upstream.down));
-        let (connections, answer) = (Arc::clone(&upstream.connections), Arc::clone(&upstream.answer));
+        *upstream.accepts.lock().expect("not poisoned") = Some(upstream.accept());
+        upstream
+    }
+
+    fn accept(&self) -> JoinHandle<()> {
+        let (seen, raw, down) = (Arc::clone(&self.seen), Arc::clone(&self.raw), Arc::clone(&self.down));
+        let (connections, answer) = (Arc::clone(&self.connections), Arc::clone(&self.answer));
+        let listener = Arc::clone(&self.listener);
         std::thread::spawn(move || {
             let told = Told { seen: Arc::clone(&seen), down: Arc::clone(&down), answer: Arc::clone(&answer) };
-            for stream in listener.incoming() {
-                if down.load(Ordering::SeqCst) {
-                    return;
-                }
-                let Ok(stream) = stream else { continue };
+            while !down.load(Ordering::SeqCst) {
+                let Ok((stream, _)) = listener.accept() else { continue };
+                let stream: TcpStream = stream.into();
                 connections.fetch_add(1, Ordering::SeqCst);
                 let (seen, raw, down, answer) =
                     (Arc::clone(&seen), Arc::clone(&raw), Arc::clone(&down), Arc::clone(&answer));
@@ -101,8 +110,7 @@ impl Upstream {
                     converse(stream, &seen, &raw, &down, &answer);
                 });
             }
-        });
-        upstream
+        })
     }
 
     pub fn answer(&self, answer: Arc<Answer>) {
@@ -127,26 +135,56 @@ impl Upstream {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// Stops listening and hangs up.
+    /// Stops listening and hangs up. Nobody else gets its port, so that whoever comes finds nobody, whatever other tests do.
     pub fn kill(&self) {
+        if self.ends() {
+            HELD.lock().expect("not poisoned").insert(self.address, Arc::clone(&self.listener));
+        }
+    }
+
+    /// False: it had ended.
+    fn ends(&self) -> bool {
+        let Some(accepts) = self.accepts.lock().expect("not poisoned").take() else { return false };
         self.down.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.address);
+        self.listener.shutdown(Shutdown::Both).expect("it listens");
+        accepts.join().expect("ends");
+        STARTED.lock().expect("not poisoned").retain(|one| *one != self.address);
+        true
     }
 }
 
 /// Addresses at which one of them is.
 static STARTED: Mutex<Vec<SocketAddr>> = Mutex::new(Vec::new());
+/// Ports of those that were killed.
+static HELD: Mutex<BTreeMap<SocketAddr, Arc<Socket>>> = Mutex::new(BTreeMap::new());
 
 /// Is one of them there?
 pub fn is_one(address: SocketAddr) -> bool {
     STARTED.lock().expect("not poisoned").contains(&address)
 }
 
+/// An address at which nobody listens, and nobody will.
+pub fn nobody() -> SocketAddr {
+    let killed = Upstream::start(status(200));
+    killed.kill();
+    killed.address
+}
+
+/// Bound by its number: a port that the kernel chose is given up when a socket ceases to listen (`tcp_disconnect` in Linux).
+fn bound(address: SocketAddr) -> Socket {
+    let bound = |address: SocketAddr| {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+        socket.set_reuse_address(true).expect("sets");
+        socket.bind(&address.into()).expect("binds");
+        socket
+    };
+    let chosen = bound(address);
+    bound(chosen.local_addr().ok().and_then(|one| one.as_socket()).expect("bound"))
+}
+
 impl Drop for Upstream {
     fn drop(&mut self) {
-        // Others may listen there next.
-        STARTED.lock().expect("not poisoned").retain(|one| *one != self.address);
-        self.kill();
+        self.ends();
     }
 }
 
