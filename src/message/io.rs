@@ -39,8 +39,16 @@ pub enum Io {
     Boxed(Box<dyn Stream>),
     /// TLS towards an upstream: its connections lie idle, and are looked at before they are used.
     Layered(Box<dyn Layered>),
-    /// Bytes that were read ahead, then the stream: for handing a connection to another codec.
-    Rewound(Buf, Box<Io>),
+    /// For handing a connection to another codec.
+    Rewound(Box<Rewound>),
+}
+
+/// Bytes that were read ahead, then the stream.
+pub struct Rewound {
+    /// The bytes.
+    pub ahead: Buf,
+    /// The stream.
+    pub io: Io,
 }
 
 impl std::fmt::Debug for Io {
@@ -63,7 +71,7 @@ impl Io {
                 let _ = tcp.set_zero_linger();
             }
             Self::Boxed(_) | Self::Layered(_) => {}
-            Self::Rewound(_, io) => io.abort(),
+            Self::Rewound(rewound) => rewound.io.abort(),
         }
     }
 
@@ -146,8 +154,11 @@ impl AsyncRead for Io {
             Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, room),
             Self::Boxed(stream) => Pin::new(stream).poll_read(cx, room),
             Self::Layered(stream) => Pin::new(stream).poll_read(cx, room),
-            Self::Rewound(ahead, stream) if ahead.is_empty() => Pin::new(&mut **stream).poll_read(cx, room),
-            Self::Rewound(ahead, _) => {
+            Self::Rewound(rewound) if rewound.ahead.is_empty() => {
+                Pin::new(&mut rewound.io).poll_read(cx, room)
+            }
+            Self::Rewound(rewound) => {
+                let ahead = &mut rewound.ahead;
                 let n = ahead.len().min(room.remaining());
                 room.put_slice(ahead.filled().get(..n).unwrap_or_default());
                 ahead.consume(n);
@@ -164,7 +175,7 @@ impl AsyncWrite for Io {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Self::Boxed(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Layered(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Rewound(_, stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
+            Self::Rewound(rewound) => Pin::new(&mut rewound.io).poll_write(cx, bytes),
         }
     }
 
@@ -177,7 +188,7 @@ impl AsyncWrite for Io {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, parts),
             Self::Boxed(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Self::Layered(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
-            Self::Rewound(_, stream) => Pin::new(&mut **stream).poll_write_vectored(cx, parts),
+            Self::Rewound(rewound) => Pin::new(&mut rewound.io).poll_write_vectored(cx, parts),
         }
     }
 
@@ -190,7 +201,7 @@ impl AsyncWrite for Io {
             Self::Tcp(_) => Poll::Ready(Ok(())),
             Self::Boxed(stream) => Pin::new(stream).poll_flush(cx),
             Self::Layered(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Rewound(_, stream) => Pin::new(&mut **stream).poll_flush(cx),
+            Self::Rewound(rewound) => Pin::new(&mut rewound.io).poll_flush(cx),
         }
     }
 
@@ -199,7 +210,7 @@ impl AsyncWrite for Io {
             Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Self::Boxed(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Layered(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Rewound(_, stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            Self::Rewound(rewound) => Pin::new(&mut rewound.io).poll_shutdown(cx),
         }
     }
 }

@@ -205,7 +205,7 @@ mod tests {
     fn several_bodies_of_one_connection_leave_some_to_others() {
         let room = KeptRoom::new(64 << 10);
         let budget = Arc::default();
-        let accounts = Accounts::default();
+        let accounts = Accounts::new(std::time::Instant::now());
         let (one, other) = (accounts.open(&budget, 7), accounts.open(&budget, 8));
         let body = |account: &Rc<Account>| {
             account::charging(Some(Rc::clone(account)), || KeptBody::new(&room, 64 << 10))

@@ -13,7 +13,7 @@ use tokio::io::AsyncWrite;
 
 use super::account::Abort;
 use super::buf::{Buf, SIZE};
-use super::io::{Io, IoReadiness};
+use super::io::{Io, IoReadiness, Rewound};
 use super::splice::Pipe;
 
 /// Bytes both ways, with those that were read ahead.
@@ -23,7 +23,7 @@ pub struct ByteStream {
     /// The peer has ended its side.
     left: Cell<bool>,
     /// Counts the connection where it is limited, until it is gone.
-    slot: RefCell<Option<Box<dyn Any>>>,
+    slot: Cell<Option<Box<dyn Any>>>,
 }
 
 impl std::fmt::Debug for ByteStream {
@@ -39,7 +39,7 @@ impl ByteStream {
             io: RefCell::new(io),
             ahead: RefCell::new(ahead),
             left: Cell::new(false),
-            slot: RefCell::new(slot),
+            slot: Cell::new(slot),
         }
     }
 
@@ -141,12 +141,13 @@ impl ByteStream {
 
     /// It counts for something else from now on.
     pub fn counts_for(&self, slot: Box<dyn Any>) {
-        self.slot.replace(Some(slot));
+        self.slot.set(Some(slot));
     }
 
     /// The stream below, with what was read ahead before it, and the slot.
     pub fn into_io(self) -> (Io, Option<Box<dyn Any>>) {
-        (Io::Rewound(self.ahead.into_inner(), Box::new(self.io.into_inner())), self.slot.into_inner())
+        let rewound = Rewound { ahead: self.ahead.into_inner(), io: self.io.into_inner() };
+        (Io::Rewound(Box::new(rewound)), self.slot.into_inner())
     }
 
     /// Writes; vectored, so that a head and the start of its body are one system call.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
-use super::client::Client;
+use super::client::{Client, Terms};
 use super::route::Entrance;
 use super::serve;
 use super::worker::Worker;
@@ -98,6 +98,7 @@ pub async fn accept(listener: TcpListener, door: ListenerDoor, worker: Rc<Worker
             return ProcessEvent::AcceptFailed { listener: &name, error: &error.to_string() }.tell();
         }
     };
+    let mut last: Option<Rc<Terms>> = None;
     loop {
         let Accepted { connection, news } = tokio::select! {
             biased;
@@ -113,17 +114,12 @@ pub async fn accept(listener: TcpListener, door: ListenerDoor, worker: Rc<Worker
             continue;
         };
         let _ = tcp.set_nodelay(true); // only a matter of speed
-        let client = Client {
-            worker: Rc::clone(&worker),
-            entrance: Arc::clone(&door.entrance),
-            peer,
-            secure: door.tls.is_some(),
-            limits: allowed.limits,
-            trusted_hops: allowed.trusted_hops,
-            begin_traces: allowed.begin_traces,
-            drain: drain.clone(),
-            forwarded: RefCell::default(),
+        let terms = match last.take() {
+            Some(last) if allowed.is_as(&last) => last,
+            _ => Rc::new(allowed.at(&door, &worker, &drain)),
         };
+        last = Some(Rc::clone(&terms));
+        let client = Client { terms, peer, forwarded: RefCell::default() };
         open.set(open.get() + 1);
         let slot: Releaser = Box::new((place, OpenedConnection(Rc::clone(&open))));
         serve(Rc::new(client), tcp, door.tls.clone(), slot, party);
@@ -135,7 +131,7 @@ type Releaser = Box<dyn std::any::Any>;
 
 /// Starts the task of a connection. One without TLS has no room for a handshake.
 fn serve(client: Rc<Client>, tcp: TcpStream, server: Option<tls::Server>, slot: Releaser, party: u32) {
-    let worker = Rc::clone(&client.worker);
+    let worker = Rc::clone(&client.terms.worker);
     let telemetry = Arc::clone(&worker.telemetry);
     let account = worker.accounts.open(&telemetry.memory, party);
     let on_panic = move || telemetry.panicked();
@@ -172,6 +168,24 @@ impl Allowed {
         };
         Self { limits, trusted_hops: 0, begin_traces: false }
     }
+
+    fn at(self, door: &ListenerDoor, worker: &Rc<Worker>, drain: &Drain) -> Terms {
+        Terms {
+            worker: Rc::clone(worker),
+            entrance: Arc::clone(&door.entrance),
+            secure: door.tls.is_some(),
+            limits: self.limits,
+            trusted_hops: self.trusted_hops,
+            begin_traces: self.begin_traces,
+            drain: drain.clone(),
+        }
+    }
+
+    /// Is it what `terms` say?
+    fn is_as(&self, terms: &Terms) -> bool {
+        self.limits == terms.limits
+            && (self.trusted_hops, self.begin_traces) == (terms.trusted_hops, terms.begin_traces)
+    }
 }
 
 /// A handshake that fails or stalls is the client's affair; it costs a slot for as long as a head may take.
@@ -185,7 +199,8 @@ async fn after_handshake(
     if !says_hello(&client, &tcp, begun).await {
         return;
     }
-    let left = client.limits.header_read.saturating_sub(clock::instant().saturating_duration_since(begun));
+    let left =
+        client.terms.limits.header_read.saturating_sub(clock::instant().saturating_duration_since(begun));
     if let Some((io, h2)) = Box::pin(handshake(&server, tcp, left)).await {
         serve::connection(client, io, h2, slot).await;
     }

@@ -73,7 +73,7 @@ pub(super) async fn send(turn: RequestTurn<'_>, exchange: &mut Exchange, answer:
         && framing != Framing::UntilClose
         && conn.is_reusable()
         && !answer.remainder.is_some()
-        && !client.drain.is_requested();
+        && !client.terms.drain.is_requested();
     let mut pump = {
         let add = answer_fields(&answer.head, exchange);
         let foreign = answer.foreign;

@@ -85,7 +85,7 @@ pub struct Origin<'a> {
     /// Does a trace begin here?
     pub begin_traces: bool,
     /// What the last request of its connection told the backend of its client; `None`: there was none.
-    pub forwarded: &'a RefCell<Option<ForwardedFields>>,
+    pub forwarded: &'a RefCell<Option<Box<ForwardedFields>>>,
 }
 
 impl<'a> PreparedCall<'a> {
@@ -159,7 +159,7 @@ impl<'a> PreparedCall<'a> {
         let authority = self.head.authority_bytes();
         let mut forwarded = origin.forwarded.borrow_mut();
         if forwarded.as_ref().is_none_or(|known| *known.authority != *authority) {
-            *forwarded = Some(ForwardedFields::new(authority, origin));
+            *forwarded = Some(Box::new(ForwardedFields::new(authority, origin)));
         }
         if let Some(known) = forwarded.as_ref() {
             self.add.extend_from_slice(&known.lines);

@@ -16,17 +16,15 @@ use crate::message::h1::parse::HeadLimits;
 use crate::message::head::{Known, RequestHead};
 use crate::runtime::drain::Drain;
 
-/// How a connection came in; the same for all of its exchanges.
-pub struct Client {
-    /// The worker that serves it.
+/// What holds of all connections that a worker took at one door under one config.
+pub struct Terms {
+    /// The worker that serves them.
     pub worker: Rc<Worker>,
-    /// The way in that it took.
+    /// The way in that they took.
     pub entrance: Arc<Entrance>,
-    /// Address and port of the other end of the connection.
-    pub peer: SocketAddr,
-    /// True when it speaks TLS.
+    /// True when they speak TLS.
     pub secure: bool,
-    /// What it may ask.
+    /// What a client may ask.
     pub limits: Arc<ClientLimits>,
     /// Proxies in front that are believed.
     pub trusted_hops: u8,
@@ -34,8 +32,16 @@ pub struct Client {
     pub begin_traces: bool,
     /// Is the process leaving?
     pub drain: Drain,
+}
+
+/// How a connection came in; the same for all of its exchanges.
+pub struct Client {
+    /// What holds of others, too.
+    pub terms: Rc<Terms>,
+    /// Address and port of the other end of the connection.
+    pub peer: SocketAddr,
     /// What its last request told the backend of its client; `None`: there was none.
-    pub forwarded: RefCell<Option<ForwardedFields>>,
+    pub forwarded: RefCell<Option<Box<ForwardedFields>>>,
 }
 
 /// Whoever connects in order to ask has begun by then: a process that leaves waits no longer. Browsers open connections ahead of
@@ -45,41 +51,41 @@ const CAME_TO_ASK: Duration = Duration::from_secs(1);
 impl Client {
     /// Until when the first byte of a connection that came at `begun` is waited for.
     pub fn asks_by(&self, begun: Instant) -> Instant {
-        let most = self.limits.header_read;
-        begun + if self.drain.is_requested() { most.min(CAME_TO_ASK) } else { most }
+        let most = self.terms.limits.header_read;
+        begun + if self.terms.drain.is_requested() { most.min(CAME_TO_ASK) } else { most }
     }
 
     /// Where a request comes from.
     pub fn origin(&self) -> Origin<'_> {
         Origin {
-            entrance: &self.entrance,
+            entrance: &self.terms.entrance,
             peer: self.peer.ip(),
-            secure: self.secure,
-            trusted_hops: self.trusted_hops,
-            begin_traces: self.begin_traces,
+            secure: self.terms.secure,
+            trusted_hops: self.terms.trusted_hops,
+            begin_traces: self.terms.begin_traces,
             forwarded: &self.forwarded,
         }
     }
 
     /// Opens the exchange of a head.
     pub fn exchange(&self, head: &RequestHead, now: Instant) -> Exchange {
-        let client = fields::client_ip(&head.store, self.peer.ip(), self.trusted_hops);
-        if self.trusted_hops == 0 && *self.entrance == Entrance::Ingress {
-            self.worker.front.note(self.peer.ip(), head.store.known(Known::XForwardedFor).is_some());
+        let client = fields::client_ip(&head.store, self.peer.ip(), self.terms.trusted_hops);
+        if self.terms.trusted_hops == 0 && *self.terms.entrance == Entrance::Ingress {
+            self.terms.worker.front.note(self.peer.ip(), head.store.known(Known::XForwardedFor).is_some());
         }
-        let mut exchange = Exchange::open(&self.worker, head, client, now);
-        (exchange.secure, exchange.forwarded) = (self.secure, self.trusted_hops > 0);
+        let mut exchange = Exchange::open(&self.terms.worker, head, client, now);
+        (exchange.secure, exchange.forwarded) = (self.terms.secure, self.terms.trusted_hops > 0);
         exchange
     }
 
     /// It has been silent for a while: what the next request makes anew is let go.
     pub(super) fn rest(&self) {
         self.forwarded.take();
-        self.worker.has_let_go();
+        self.terms.worker.has_let_go();
     }
 
     pub(super) fn head_limits(&self) -> HeadLimits {
-        HeadLimits { bytes: self.limits.header_bytes, fields: self.limits.header_count }
+        HeadLimits { bytes: self.terms.limits.header_bytes, fields: self.terms.limits.header_count }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The end of a client connection.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -16,14 +16,19 @@ const LINGER_IDLE: Duration = Duration::from_secs(5);
 /// Ends the connection. Lingering: what the client is still sending is read over for as long as the limits say, so that
 /// closing does not reset the connection under an answer that the client has not read yet (RFC 9112 section 9.6): many
 /// read it only when their whole body is sent.
-pub(super) async fn leave(stream: &ByteStream, timer: &mut Deadline, after: After, limits: &ClientLimits) {
-    if after == After::Abort {
-        return;
-    }
+pub(super) fn leave(
+    stream: &ByteStream,
+    timer: &mut Deadline,
+    after: After,
+    limits: &ClientLimits,
+) -> impl Future<Output = ()> {
     let (begin, mut heard) = (clock::instant(), clock::instant());
     let mut read = 0_u64;
     let mut shut = false;
-    poll_fn(|cx| {
+    poll_fn(move |cx| {
+        if after == After::Abort {
+            return Poll::Ready(());
+        }
         let at = (begin + limits.linger).min(heard + LINGER_IDLE);
         if !shut {
             match stream.poll_shutdown(cx) {
@@ -47,5 +52,4 @@ pub(super) async fn leave(stream: &ByteStream, timer: &mut Deadline, after: Afte
             }
         }
     })
-    .await;
 }

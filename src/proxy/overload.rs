@@ -18,6 +18,7 @@ const SOON: Duration = Duration::from_millis(100);
 /// One look, once a second, and more often while memory is short: then when the next one is due.
 pub fn look(worker: &Worker, now: Instant, second: bool) -> Option<Duration> {
     if second {
+        worker.accounts.end_rests(now);
         slow(worker);
     }
     let memory = &worker.telemetry.memory;

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::future::Either;
@@ -32,6 +32,9 @@ use crate::runtime::timer::Deadline;
 /// allocated for such a request.
 const RESTS_AFTER: Duration = Duration::from_millis(250);
 
+/// A rest that may be as long as this ends within two seconds of its time, and needs no timer.
+const LONG_REST: Duration = Duration::from_secs(10);
+
 /// Serves a connection from its first byte to its end. `h2`: agreed on by ALPN.
 ///
 /// What a future is given it holds twice: what is large is behind a pointer before it begins.
@@ -47,6 +50,7 @@ pub fn connection(
     }
 }
 
+/// What holds of a connection that waits is in this future; what an exchange needs is in [`busy`] beside it.
 async fn speaks_h1(client: Rc<Client>, conn: Rc<H1Conn>) {
     account::with_current(|account| account.watch(&conn));
     let mut timer = Deadline::default();
@@ -61,14 +65,31 @@ async fn speaks_h1(client: Rc<Client>, conn: Rc<H1Conn>) {
         }
         None => return,
     }
-    let after = exchanges(&client, &conn, &mut timer).await;
-    leave(conn.stream(), &mut timer, after, &client.limits).await;
+    let (mut served, at) = (0, clock::instant() + client.terms.limits.header_read);
+    let mut came = first_byte(&client, &conn, &mut timer, at).await;
+    let after = loop {
+        if came != FirstByte::Came {
+            break After::Close;
+        }
+        match Box::pin(busy(&client, &conn, &mut timer, &mut served)).await {
+            After::Next(ended) => {
+                client.rest();
+                let at = ended + client.terms.limits.keep_alive;
+                came = match client.terms.limits.keep_alive < LONG_REST {
+                    true => first_byte(&client, &conn, &mut timer, at).await,
+                    false => rest(&client, &conn, &mut timer, at).await,
+                };
+            }
+            after @ (After::Close | After::Linger | After::Abort) => break after,
+        }
+    };
+    leave(conn.stream(), &mut timer, after, &client.terms.limits).await;
 }
 
 /// Does the connection begin with the HTTP/2 preface? `None`: it ended before it began.
-async fn speaks_h2(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> Option<bool> {
+fn speaks_h2(client: &Client, conn: &H1Conn, timer: &mut Deadline) -> impl Future<Output = Option<bool>> {
     let begun = clock::instant();
-    poll_fn(|cx| {
+    poll_fn(move |cx| {
         loop {
             let verdict = conn.stream().peek(|bytes| match bytes {
                 [] => None,
@@ -86,7 +107,7 @@ async fn speaks_h2(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> 
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
                 Poll::Pending => {
                     let at = match conn.stream().has_ahead() {
-                        true => begun + client.limits.header_read,
+                        true => begun + client.terms.limits.header_read,
                         false => client.asks_by(begun),
                     };
                     return timer.poll_passed(cx, Some(at)).map(|()| None);
@@ -94,29 +115,6 @@ async fn speaks_h2(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> 
             }
         }
     })
-    .await
-}
-
-/// What holds of a connection that waits is in this future; what an exchange needs is in [`busy`] beside it.
-async fn exchanges(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> After {
-    let mut served = 0_u64;
-    let mut ended = None;
-    loop {
-        let at = match ended {
-            Some(ended) => ended + client.limits.keep_alive,
-            None => clock::instant() + client.limits.header_read,
-        };
-        if first_byte(client, conn, timer, at).await != FirstByte::Came {
-            return After::Close;
-        }
-        match Box::pin(busy(client, conn, timer, &mut served)).await {
-            After::Next(at) => {
-                client.rest();
-                ended = Some(at);
-            }
-            after @ (After::Close | After::Linger | After::Abort) => return after,
-        }
-    }
 }
 
 /// One exchange after the other, until the connection rests ([`After::Next`]) or is done with.
@@ -127,12 +125,12 @@ async fn busy(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline, served: 
             Err(after) => return after,
         };
         *served += 1;
-        let last = client.limits.requests_per_connection.is_some_and(|most| *served >= most);
+        let last = client.terms.limits.requests_per_connection.is_some_and(|most| *served >= most);
         timer.begin();
         let after = exchange(client, conn, timer, &head, last).await;
         account::waits(false, false);
         let After::Next(ended) = after else { return after };
-        let at = ended + client.limits.keep_alive.min(RESTS_AFTER);
+        let at = ended + client.terms.limits.keep_alive.min(RESTS_AFTER);
         match first_byte(client, conn, timer, at).await {
             FirstByte::Came => {}
             FirstByte::Late => return After::Next(ended),
@@ -152,20 +150,45 @@ enum FirstByte {
 }
 
 /// Waits for the first byte of a request until `at`.
-async fn first_byte(client: &Client, conn: &H1Conn, timer: &mut Deadline, at: Instant) -> FirstByte {
-    if conn.stream().has_ahead() {
-        return FirstByte::Came;
-    }
-    poll_fn(|cx| {
-        if let Poll::Ready(read) = conn.poll_first_byte(cx) {
-            return Poll::Ready(if matches!(read, Ok(true)) { FirstByte::Came } else { FirstByte::Never });
-        }
-        if client.drain.is_requested() {
-            return Poll::Ready(FirstByte::Never);
-        }
-        timer.poll_passed(cx, Some(at)).map(|()| FirstByte::Late)
+fn first_byte(
+    client: &Client,
+    conn: &H1Conn,
+    timer: &mut Deadline,
+    at: Instant,
+) -> impl Future<Output = FirstByte> {
+    poll_fn(move |cx| match poll_first_byte(cx, client, conn) {
+        Poll::Pending => timer.poll_passed(cx, Some(at)).map(|()| FirstByte::Late),
+        Poll::Ready(came) => Poll::Ready(came),
     })
-    .await
+}
+
+/// The same, where it may take long.
+fn rest(
+    client: &Client,
+    conn: &H1Conn,
+    timer: &mut Deadline,
+    at: Instant,
+) -> impl Future<Output = FirstByte> {
+    poll_fn(move |cx| {
+        let came = match poll_first_byte(cx, client, conn) {
+            Poll::Pending if timer.has_passed(at) => Poll::Ready(FirstByte::Late),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(came) => Poll::Ready(came),
+        };
+        let until = came.is_pending().then_some(at);
+        account::with_current(|account| client.terms.worker.accounts.rests_until(account, until));
+        came
+    })
+}
+
+fn poll_first_byte(cx: &mut Context<'_>, client: &Client, conn: &H1Conn) -> Poll<FirstByte> {
+    if let Poll::Ready(read) = conn.poll_first_byte(cx) {
+        return Poll::Ready(if matches!(read, Ok(true)) { FirstByte::Came } else { FirstByte::Never });
+    }
+    match client.terms.drain.is_requested() {
+        true => Poll::Ready(FirstByte::Never),
+        false => Poll::Pending,
+    }
 }
 
 async fn read_head(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> Result<RequestHead, After> {
@@ -176,7 +199,7 @@ async fn read_head(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> 
             return Poll::Ready(Some(read));
         }
         // Read the clock only for a head that did not come in one piece.
-        let at = *at.get_or_insert_with(|| clock::instant() + client.limits.header_read);
+        let at = *at.get_or_insert_with(|| clock::instant() + client.terms.limits.header_read);
         timer.poll_passed(cx, Some(at)).map(|()| None)
     })
     .await;
@@ -187,15 +210,15 @@ async fn read_head(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> 
         Some(Err(HeadError::NoMemory)) => ProxyError::NoMemory,
         None => ProxyError::SlowHead,
     };
-    let id = client.worker.new_request_id(clock::instant());
-    client.worker.unread(client.peer.ip(), &error, &id, Version::H11.label());
+    let id = client.terms.worker.new_request_id(clock::instant());
+    client.terms.worker.unread(client.peer.ip(), &error, &id, Version::H11.label());
     let (head, mut body) = reply::of(&error, Method::Other, id.text(), None);
     conn.spoil();
     let add = format!("x-request-id: {}\r\n", id.text());
     let edits = Edits { add: add.as_bytes(), ..Edits::default() };
     let towards = Towards { version: Version::H11, framing: head.framing, keep: false };
     let mut pump = Pump::new(head.framing, |out| write::response(out, &head, &edits, towards));
-    let at = clock::instant() + client.limits.header_read;
+    let at = clock::instant() + client.terms.limits.header_read;
     poll_fn(|cx| match pump.poll(cx, conn, &mut body) {
         Poll::Ready(_) => Poll::Ready(()),
         Poll::Pending => timer.poll_passed(cx, Some(at)),
@@ -214,7 +237,7 @@ async fn exchange(
     last: bool,
 ) -> After {
     let mut exchange = client.exchange(head, clock::instant());
-    let gateway = Gateway(&client.worker);
+    let gateway = Gateway(&client.terms.worker);
     let mut answer = if head.method == Method::Connect {
         match Box::pin(tunnel::connect(client, tunnel::Near::H1(conn), timer, head, &mut exchange)).await {
             Ok(bytes) => {
@@ -224,7 +247,7 @@ async fn exchange(
             Err(error) => gateway.refusal(head, &mut exchange, &error),
         }
     } else {
-        let waiting = WaitingClient::H1 { conn, patience: client.limits.half_close };
+        let waiting = WaitingClient::H1 { conn, patience: client.terms.limits.half_close };
         // Gone before the answer is sent: a connection whose body was not read to its end does not go on.
         let mut body = Body::h1(conn, head.framing);
         gateway.answer(head, &mut body, &client.origin(), &mut exchange, timer, Some(waiting)).await

@@ -48,7 +48,7 @@ const RESTED: Duration = Duration::from_secs(1);
 
 /// Serves a connection that speaks HTTP/2.
 pub async fn connection(client: Rc<Client>, io: Io, slot: Box<dyn std::any::Any>) {
-    let limits = H2Limits { head: client.head_limits(), streams: client.limits.h2_streams };
+    let limits = H2Limits { head: client.head_limits(), streams: client.terms.limits.h2_streams };
     let conn = H2Conn::server(ByteStream::new(io, Buf::default(), Some(slot)), limits, clock::instant());
     account::with_current(|account| account.watch(&conn));
     let mut timer = Deadline::default();
@@ -63,7 +63,7 @@ pub async fn connection(client: Rc<Client>, io: Io, slot: Box<dyn std::any::Any>
         Some(Over::Broken) | None => After::Close,
         Some(Over::Fault(_) | Over::Done) => After::Linger,
     };
-    leave(conn.stream(), &mut timer, after, &client.limits).await;
+    leave(conn.stream(), &mut timer, after, &client.terms.limits).await;
 }
 
 /// Streams that came and lanes that wait for them.
@@ -149,7 +149,7 @@ impl<'a> Service<'a> {
     fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Deadline) -> Poll<()> {
         for _ in 0..TURNS {
             let now = clock::instant();
-            if self.asked.is_none() && self.client.drain.is_requested() {
+            if self.asked.is_none() && self.client.terms.drain.is_requested() {
                 self.ask_to_leave(now);
             }
             // How a connection ends is told by its streams.
@@ -177,9 +177,14 @@ impl<'a> Service<'a> {
 
     fn accept(&mut self, now: Instant) {
         for _ in 0..self.conn.take_malformed() {
-            let id = self.client.worker.new_request_id(now);
+            let id = self.client.terms.worker.new_request_id(now);
             let error = ProxyError::Malformed(Malformed::Syntax);
-            self.client.worker.unread(self.client.peer.ip(), &error, id.as_slice(), Version::H2.label());
+            self.client.terms.worker.unread(
+                self.client.peer.ip(),
+                &error,
+                id.as_slice(),
+                Version::H2.label(),
+            );
         }
         while let Some(accepted) = AcceptedStream::next(self.conn) {
             self.served += 1;
@@ -193,7 +198,7 @@ impl<'a> Service<'a> {
                 }
             }
         }
-        let most = self.client.limits.requests_per_connection;
+        let most = self.client.terms.limits.requests_per_connection;
         if self.asked.is_none() && most.is_some_and(|most| self.served >= most) {
             self.ask_to_leave(now);
         }
@@ -203,7 +208,7 @@ impl<'a> Service<'a> {
         loop {
             while let Poll::Ready(Some(panicked)) = Pin::new(&mut self.lanes).poll_next(cx) {
                 if panicked {
-                    self.client.worker.telemetry.panicked();
+                    self.client.terms.worker.telemetry.panicked();
                 }
             }
             let slow = self.hall.slow.take();
@@ -227,7 +232,7 @@ impl<'a> Service<'a> {
         if self.conn.written() != self.written.0 {
             self.written = (self.conn.written(), now);
         }
-        let ClientLimits { keep_alive, header_read, .. } = *self.client.limits;
+        let ClientLimits { keep_alive, header_read, .. } = *self.client.terms.limits;
         let partial = self.conn.partial().map(|since| (since + header_read, Act::Stall));
         let unheard = (!self.conn.is_heard()).then_some((self.began + header_read, Act::Unheard));
         let leaving = match self.asked {

@@ -45,7 +45,8 @@ pub(super) async fn serve(
         }
     };
     if head.wants_upgrade {
-        head.store.add(b"sec-websocket-key", &websocket::key([client.worker.draw(), client.worker.draw()]));
+        let worker = &client.terms.worker;
+        head.store.add(b"sec-websocket-key", &websocket::key([worker.draw(), worker.draw()]));
     }
     let mut exchange = client.exchange(&head, clock::instant());
     let asked = if head.method == Method::Connect {
@@ -75,10 +76,8 @@ pub(super) async fn serve(
         Poll::Pending => Poll::Pending,
     })
     .await;
-    match sent {
-        Some(sent) => sending.close(sent),
-        None => return Some(sending),
-    }
+    let Some(sent) = sent else { return Some(sending) };
+    sending.close(sent);
     None
 }
 
@@ -103,7 +102,7 @@ async fn tunnel(
             exchange.close(bytes);
             None
         }
-        Err(error) => Some(Gateway(&client.worker).refusal(head, exchange, &error)),
+        Err(error) => Some(Gateway(&client.terms.worker).refusal(head, exchange, &error)),
     }
 }
 
@@ -115,7 +114,7 @@ async fn ask(
     exchange: &mut Exchange,
     timer: &mut Deadline,
 ) -> Option<Answer> {
-    let gateway = Gateway(&client.worker);
+    let gateway = Gateway(&client.terms.worker);
     let mut body = if matches!(head.framing, Framing::None | Framing::Length(0)) {
         Body::empty()
     } else {
@@ -226,8 +225,9 @@ async fn speak(stream: &Rc<H2Stream>, mut exchange: Exchange, mut answer: Answer
 
 /// A head that is refused for what it is.
 async fn refuse(client: &Client, stream: &Rc<H2Stream>, malformed: Malformed, timer: &mut Deadline) {
-    let (id, error) = (client.worker.new_request_id(clock::instant()), ProxyError::Malformed(malformed));
-    client.worker.unread(client.peer.ip(), &error, &id, Version::H2.label());
+    let (id, error) =
+        (client.terms.worker.new_request_id(clock::instant()), ProxyError::Malformed(malformed));
+    client.terms.worker.unread(client.peer.ip(), &error, &id, Version::H2.label());
     let (head, mut body) = reply::of(&error, Method::Other, id.text(), None);
     let add = format!("x-request-id: {}\r\n", id.text());
     let edits = Edits { add: add.as_bytes(), ..Edits::default() };
@@ -235,7 +235,7 @@ async fn refuse(client: &Client, stream: &Rc<H2Stream>, malformed: Malformed, ti
         write::answer(encoder, out, &head, &edits)
     });
     let mut sender = Sender::new(Rc::clone(stream));
-    let at = clock::instant() + client.limits.header_read;
+    let at = clock::instant() + client.terms.limits.header_read;
     poll_fn(|cx| {
         if sender.poll(cx, &mut body).is_ready() || stream.poll_gone(cx).is_ready() {
             return Poll::Ready(());

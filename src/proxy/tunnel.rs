@@ -117,8 +117,8 @@ pub async fn connect(
     head: &RequestHead,
     exchange: &mut Exchange,
 ) -> Result<u64, ProxyError> {
-    let worker = &client.worker;
-    if *client.entrance != route::Entrance::Egress {
+    let worker = &client.terms.worker;
+    if *client.terms.entrance != route::Entrance::Egress {
         near.spoil();
         return Err(ProxyError::WrongMethod { method: head.method_text().to_owned() });
     }

@@ -94,7 +94,7 @@ impl Worker {
             taps,
             pulse,
             front: Front::default(),
-            accounts: Rc::default(),
+            accounts: Rc::new(Accounts::new(clock::instant())),
             letting_go: Cell::default(),
             chance,
             unread,

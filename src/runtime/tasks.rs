@@ -45,7 +45,7 @@ impl Tasks {
 }
 
 /// A part of a task: ends when it ends or panics, true after a panic, which costs that part alone.
-pub struct Guarded(PanicGuard<dyn Future<Output = ()>>);
+pub struct Guarded(PanicGuard<Pin<Box<dyn Future<Output = ()>>>>);
 
 impl Guarded {
     /// Guards `part`.
@@ -63,14 +63,14 @@ impl Future for Guarded {
 }
 
 /// Ends when the inner future ends or panics; true after a panic.
-struct PanicGuard<F: ?Sized>(Pin<Box<F>>);
+struct PanicGuard<F>(F);
 
-impl<F: Future<Output = ()> + ?Sized> Future for PanicGuard<F> {
+impl<F: Future<Output = ()> + Unpin> Future for PanicGuard<F> {
     type Output = bool;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
         // The future is dropped after a panic and never polled again.
-        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+        match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.0).poll(cx))) {
             Ok(polled) => polled.map(|()| false),
             Err(_) => Poll::Ready(true),
         }
@@ -144,7 +144,7 @@ pub async fn aside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'st
 
 /// Starts a task that a worker needs for as long as it lives; a panic is counted and told as that of a detached one.
 pub fn spawn_on_worker(owner: &'static str, task: &'static str, work: impl Future<Output = ()> + 'static) {
-    spawn_connection(work, move || note_panic(TaskName { owner, task }));
+    spawn_connection(Box::pin(work), move || note_panic(TaskName { owner, task }));
 }
 
 /// Starts a task on this worker.
@@ -154,8 +154,10 @@ fn spawn_local(task: impl Future<Output = ()> + 'static) {
 }
 
 /// Starts the task of one connection: a panic costs that connection and is told to `on_panic`.
-pub fn spawn_connection(task: impl Future<Output = ()> + 'static, on_panic: impl FnOnce() + 'static) {
-    let mut guarded = PanicGuard(Box::pin(task));
+///
+/// It is polled where it stands: what is large in it is behind a pointer.
+pub fn spawn_connection(task: impl Future<Output = ()> + Unpin + 'static, on_panic: impl FnOnce() + 'static) {
+    let mut guarded = PanicGuard(task);
     spawn_local(async move {
         let measured = poll_fn(|cx| {
             let polled = Pin::new(&mut guarded).poll(cx);

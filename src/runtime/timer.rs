@@ -69,6 +69,16 @@ impl Deadline {
         }
     }
 
+    /// Has `at` passed? For whoever is polled then by something else: nothing is armed, and what was is let go.
+    pub fn has_passed(&mut self, at: Instant) -> bool {
+        (self.sleep, self.armed) = (None, None);
+        let now = clock::instant();
+        if at + self.grace <= now {
+            self.grace = pauses::since(self.paused, now);
+        }
+        at + self.grace <= now
+    }
+
     fn arm(&mut self, at: Instant) {
         let wheel = tokio::time::Instant::from_std(at);
         match &mut self.sleep {

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::support::frames::{RST_STREAM, Wire, get};
 use crate::support::h2::H2Client;
-use crate::support::proxy::{Proxy, ingress_to};
-use crate::support::upstream::Upstream;
-use crate::support::{eventually, within};
+use crate::support::proxy::{Proxy, ingress_to, proxy};
+use crate::support::raw::Client;
+use crate::support::upstream::{Upstream, status};
+use crate::support::{eventually, pace, within};
 
 /// Much longer than `idle`.
 const PAUSE: Duration = Duration::from_millis(2_500);
@@ -115,4 +116,30 @@ fn a_quiet_call_lasts_as_long_as_its_client_answers_pings() {
         there.read();
         there.is_answered(1)
     });
+}
+
+/// A connection that rests and that no timer ends.
+#[test]
+fn a_long_rest_ends_soon_after_its_time_and_never_before() {
+    let backend = Upstream::start(status(200));
+    let limits = "keep_alive = \"10s\", header_read = \"60s\"";
+    let proxy = proxy(&format!(
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            limits = {{ {limits} }}
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
+        backend.address
+    ));
+    let mut client = Client::to(proxy.ingress());
+    let mut asked = Instant::now();
+    for _ in 0..2 {
+        asked = Instant::now();
+        assert_eq!(client.get(), 200);
+        pace(Duration::from_secs(2));
+    }
+    assert_eq!(client.head(), None, "it is ended");
+    assert!(asked.elapsed() >= Duration::from_secs(10), "{:?}", asked.elapsed());
 }

@@ -140,15 +140,17 @@ class Bench:
         time.sleep(1)
         idle = target.memory()
         window.agreed = verify.answers(scenario, target, self.generators)
+        # What has just been served is not idle yet; what the first requests brought in is no connection's.
+        time.sleep(5)
+        served = target.memory()
         opened = idle_connections(scenario, target)
-        # What has just been served is not idle yet.
         time.sleep(5)
         full = target.memory()
         for connection in opened:
             connection.close()
         window.idle_rss, window.idle_pss = idle.rss, idle.pss
         window.rss, window.pss = full.rss, full.pss
-        window.per_connection = (full.pss - idle.pss) * 1024 / scenario.connections
+        window.per_connection = (full.pss - served.pss) * 1024 / scenario.connections
 
 
 def lines(log: Path) -> int:

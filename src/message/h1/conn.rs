@@ -26,8 +26,8 @@ const MOST_EMPTY_LINES: u8 = 2;
 /// A connection that speaks HTTP/1.1, one message after the other.
 pub struct H1Conn {
     stream: ByteStream,
-    /// Interim responses that are yet to be written.
-    queue: RefCell<Buf>,
+    /// Interim responses that are yet to be written, where there are any.
+    queue: RefCell<Option<Box<Buf>>>,
     /// Not to be used for another message.
     spoilt: Cell<bool>,
     /// The last body that came was long: the next read makes room for another.
@@ -35,7 +35,7 @@ pub struct H1Conn {
     /// The body of the answer that comes next is not taken yet.
     short: Cell<bool>,
     /// Of the head that is being read: bytes that were there when it was parsed last, and when its end was looked for.
-    partial: Cell<(usize, usize)>,
+    partial: Cell<(u32, u32)>,
     /// Empty lines that were read over before the head that is being read.
     empty_lines: Cell<u8>,
     /// How long the peer keeps it when it is idle, as it said last.
@@ -187,10 +187,12 @@ impl H1Conn {
     /// bytes as last time: a head that comes byte by byte costs no more than a few times its length.
     fn is_worth_parsing(&self, there: &[u8], limits: HeadLimits) -> bool {
         let (parsed, searched) = self.partial.get();
+        let (parsed, searched) = (parsed as usize, searched as usize);
         let fresh = there.get(searched.saturating_sub(2)..).unwrap_or_default();
         let worth = !there.is_empty()
             && (parsed == 0 || there.len() >= (2 * parsed).min(limits.bytes) || ends_a_head(fresh));
-        self.partial.set((if worth { there.len() } else { parsed }, there.len()));
+        let place = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.partial.set((place(if worth { there.len() } else { parsed }), place(there.len())));
         worth
     }
 
@@ -216,20 +218,18 @@ impl H1Conn {
 
     /// Puts an interim response before whatever is written next.
     pub fn queue(&self, bytes: &[u8]) {
-        self.queue.borrow_mut().put(bytes);
+        self.queue.borrow_mut().get_or_insert_default().put(bytes);
     }
 
     /// Writes what was queued.
     pub fn poll_queue(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut queue = self.queue.borrow_mut();
-        if queue.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
+        let mut queued = self.queue.borrow_mut();
+        let Some(queue) = queued.as_mut() else { return Poll::Ready(Ok(())) };
         while !queue.is_empty() {
             let n = ready!(self.stream.poll_write(cx, queue.filled(), &[]))?;
             queue.consume(n);
         }
-        queue.rest();
+        *queued = None;
         self.stream.poll_flush(cx)
     }
 }
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(parsed.last(), Some(&head.len()), "as soon as its end is there");
         assert!(parsed.len() < 20, "{parsed:?}");
         let full = vec![b'x'; limits.bytes];
-        conn.partial.set((limits.bytes - 1, limits.bytes - 1));
+        conn.partial.set((64 * 1024 - 1, 64 * 1024 - 1));
         assert!(conn.is_worth_parsing(&full, limits), "its bound is found out");
     }
 

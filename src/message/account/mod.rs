@@ -7,6 +7,8 @@
 //!
 //! Invariant: what an account has published is taken off the budget when it is dropped.
 
+mod accounts;
+
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+pub use self::accounts::Accounts;
 use super::memory::{CutReason, MemoryBudget, Widened};
 use crate::reliability::overload::Pace;
 
@@ -35,7 +38,9 @@ pub struct Account {
     budget: Arc<MemoryBudget>,
     client: Cell<u32>,
     /// Its place in [`Accounts`].
-    at: Cell<usize>,
+    at: Cell<u32>,
+    /// When its connection has rested for long enough, in seconds after [`Accounts::begun`]; 0: it does not rest.
+    rested_at: Cell<u32>,
     bytes: Cell<usize>,
     /// Bytes of blocks that bodies of its requests are kept in; see [`super::kept`].
     kept: Cell<usize>,
@@ -101,6 +106,7 @@ impl Account {
             budget: Arc::clone(budget),
             client: Cell::new(client),
             at: Cell::new(0),
+            rested_at: Cell::new(0),
             bytes: Cell::new(0),
             kept: Cell::new(0),
             stalled: Cell::new(false),
@@ -217,6 +223,11 @@ impl Account {
         self.budget.ends(cut);
     }
 
+    /// Has its task polled.
+    fn wake(&self) {
+        self.waker.borrow().iter().for_each(Waker::wake_by_ref);
+    }
+
     /// Why it is being ended.
     pub fn cut(&self) -> Option<CutReason> {
         self.cut.get()
@@ -263,45 +274,6 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.set(0);
-    }
-}
-
-/// The accounts of one worker.
-#[derive(Debug, Default)]
-pub struct Accounts {
-    all: RefCell<Vec<Rc<Account>>>,
-}
-
-impl Accounts {
-    /// One more, for a connection of `client`.
-    pub fn open(&self, budget: &Arc<MemoryBudget>, client: u32) -> Rc<Account> {
-        let account = Account::new(budget, client);
-        let mut all = self.all.borrow_mut();
-        account.at.set(all.len());
-        all.push(Rc::clone(&account));
-        account
-    }
-
-    fn close(&self, account: &Account) {
-        let mut all = self.all.borrow_mut();
-        let at = account.at.get();
-        if at < all.len() {
-            all.swap_remove(at);
-        }
-        if let Some(other) = all.get(at) {
-            other.at.set(at);
-        }
-    }
-
-    /// Polls the tasks of all connections: something that each looks at has changed.
-    pub fn wake(&self) {
-        let all = self.all.borrow();
-        all.iter().for_each(|account| account.waker.borrow().iter().for_each(Waker::wake_by_ref));
-    }
-
-    /// Looks at all of them.
-    pub fn look<T>(&self, look: impl FnOnce(&[Rc<Account>]) -> T) -> T {
-        look(&self.all.borrow())
     }
 }
 
@@ -374,6 +346,7 @@ impl<F> Drop for Charged<F> {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::time::Duration;
 
     use super::*;
     use crate::message::buf::{Buf, LARGE, SIZE};
@@ -402,7 +375,7 @@ mod tests {
 
     #[test]
     fn what_a_task_holds_is_counted_for_its_client_and_gone_with_it() {
-        let (budget, home) = (tight(), Rc::new(Accounts::default()));
+        let (budget, home) = (tight(), Rc::new(Accounts::new(Instant::now())));
         let mut task = Charged::connection(home.open(&budget, 7), &home, holder(3));
         assert!(poll(&mut task).is_pending());
         assert_eq!((budget.held(), budget.of_client(7)), (3 * SIZE, 3 * SIZE));
@@ -420,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_buffer_is_credited_to_whoever_it_was_charged_to() {
-        let (budget, home) = (tight(), Rc::new(Accounts::default()));
+        let (budget, home) = (tight(), Rc::new(Accounts::new(Instant::now())));
         let slot: Rc<RefCell<Option<Buf>>> = Rc::default();
         let filled = Rc::clone(&slot);
         let task = async move {
@@ -441,7 +414,7 @@ mod tests {
 
     #[test]
     fn a_buffer_that_was_taken_for_nobody_is_credited_to_nobody() {
-        let (budget, home) = (tight(), Rc::new(Accounts::default()));
+        let (budget, home) = (tight(), Rc::new(Accounts::new(Instant::now())));
         let mut buf = Buf::default();
         buf.put(b"before there was a task");
         let slot = Rc::new(RefCell::new(Some(buf)));
@@ -461,7 +434,7 @@ mod tests {
 
     #[test]
     fn a_stall_counts_until_the_kernel_has_been_asked() {
-        let (budget, home) = (tight(), Rc::new(Accounts::default()));
+        let (budget, home) = (tight(), Rc::new(Accounts::new(Instant::now())));
         let stalls = async {
             with_current(|account| account.waits(true, true));
             poll_fn(|_| Poll::Pending).await
@@ -487,7 +460,7 @@ mod tests {
 
     #[test]
     fn an_account_that_is_ended_takes_its_task_with_it() {
-        let (budget, home) = (tight(), Rc::new(Accounts::default()));
+        let (budget, home) = (tight(), Rc::new(Accounts::new(Instant::now())));
         let account = home.open(&budget, 7);
         let mut task = Charged::connection(Rc::clone(&account), &home, holder(2));
         assert!(poll(&mut task).is_pending());
@@ -502,8 +475,34 @@ mod tests {
     }
 
     #[test]
+    fn a_rest_is_over_soon_after_its_time_and_never_before() {
+        struct Woken(std::sync::atomic::AtomicUsize);
+        impl std::task::Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            }
+        }
+        let (budget, t0) = (tight(), Instant::now());
+        let home = Rc::new(Accounts::new(t0));
+        let account = home.open(&budget, 7);
+        let mut task = Charged::connection(Rc::clone(&account), &home, holder(0));
+        let woken = Arc::new(Woken(0.into()));
+        let waker = Waker::from(Arc::clone(&woken));
+        assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
+        let mut ends_by = |millis: u64| {
+            home.end_rests(t0 + Duration::from_millis(millis));
+            woken.0.swap(0, std::sync::atomic::Ordering::SeqCst)
+        };
+        assert_eq!(ends_by(1_000_000), 0, "it does not rest");
+        home.rests_until(&account, Some(t0 + Duration::from_millis(10_500)));
+        assert_eq!([10_499, 10_999, 11_000, 12_000].map(&mut ends_by), [0, 0, 1, 1]);
+        home.rests_until(&account, None);
+        assert_eq!(ends_by(1_000_000), 0, "not any more");
+    }
+
+    #[test]
     fn a_client_that_turns_out_to_be_another_takes_its_bytes_along() {
-        let (budget, home) = (tight(), Rc::new(Accounts::default()));
+        let (budget, home) = (tight(), Rc::new(Accounts::new(Instant::now())));
         let account = home.open(&budget, 7);
         let mut task = Charged::connection(Rc::clone(&account), &home, holder(2));
         assert!(poll(&mut task).is_pending());
