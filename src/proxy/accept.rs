@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 
 use super::client::{Client, Terms};
 use super::route::Entrance;
-use super::serve;
 use super::worker::Worker;
+use super::{serve, serve_h2};
 use crate::config::{ClientLimits, Traces};
 use crate::message::account::Charged;
 use crate::message::io::Io;
@@ -137,7 +137,7 @@ fn serve(client: Rc<Client>, tcp: TcpStream, server: Option<tls::Server>, slot: 
     let on_panic = move || telemetry.panicked();
     match server {
         None => {
-            let task = serve::connection(client, Io::Tcp(tcp), false, slot);
+            let task = serve::connection(client, Io::Tcp(tcp), slot);
             tasks::spawn_connection(Charged::connection(account, &worker.accounts, task), on_panic);
         }
         Some(server) => {
@@ -202,7 +202,10 @@ async fn after_handshake(
     let left =
         client.terms.limits.header_read.saturating_sub(clock::instant().saturating_duration_since(begun));
     if let Some((io, h2)) = Box::pin(handshake(&server, tcp, left)).await {
-        serve::connection(client, io, h2, slot).await;
+        match h2 {
+            true => Box::pin(serve_h2::connection(client, io, slot)).await,
+            false => serve::connection(client, io, slot).await,
+        }
     }
 }
 

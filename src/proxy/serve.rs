@@ -1,11 +1,10 @@
 //! Serves one client connection: reads heads, asks the gateway, sends answers, in order, until one side is done.
 
+use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-
-use futures_util::future::Either;
 
 use super::answer::{self, RequestTurn};
 use super::client::{After, Client};
@@ -35,19 +34,11 @@ const RESTS_AFTER: Duration = Duration::from_millis(250);
 /// A rest that may be as long as this ends within two seconds of its time, and needs no timer.
 const LONG_REST: Duration = Duration::from_secs(10);
 
-/// Serves a connection from its first byte to its end. `h2`: agreed on by ALPN.
+/// Serves a connection from its first byte to its end, whichever HTTP it begins with.
 ///
 /// What a future is given it holds twice: what is large is behind a pointer before it begins.
-pub fn connection(
-    client: Rc<Client>,
-    io: Io,
-    h2: bool,
-    slot: Box<dyn std::any::Any>,
-) -> impl Future<Output = ()> {
-    match h2 {
-        true => Either::Left(Box::pin(serve_h2::connection(client, io, slot))),
-        false => Either::Right(speaks_h1(client, H1Conn::new(io, Buf::default(), Some(slot)))),
-    }
+pub fn connection(client: Rc<Client>, io: Io, slot: Box<dyn Any>) -> impl Future<Output = ()> {
+    speaks_h1(client, H1Conn::new(io, Buf::default(), Some(slot)))
 }
 
 /// What holds of a connection that waits is in this future; what an exchange needs is in [`busy`] beside it.

@@ -7,6 +7,7 @@
 //! Invariants: what holds no bytes is never ended for memory; what moves is never ended for it, nor for its rate; no more is
 //! ended than brings the sum back below the mark.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// A connection that has not moved as many bytes as it holds for so long stands still.
@@ -77,8 +78,8 @@ pub struct Pace {
     waited: u32,
     /// Bytes that had moved when they began.
     from: u64,
-    /// Bytes a second, once there were enough seconds of waiting.
-    rate: Option<u64>,
+    /// Bytes a second plus one, as far as there is room for them, once there were enough seconds of waiting.
+    rate: Option<NonZeroU32>,
 }
 
 impl Pace {
@@ -92,15 +93,16 @@ impl Pace {
         }
         self.waited += 1;
         if self.waited > RATE_OVER {
-            self.rate = Some(moved.saturating_sub(self.from) / u64::from(RATE_OVER));
+            let rate = moved.saturating_sub(self.from) / u64::from(RATE_OVER);
+            self.rate = NonZeroU32::new(u32::try_from(rate).unwrap_or(u32::MAX).saturating_add(1));
             self.waited = 1;
             self.from = moved;
         }
     }
 
-    /// Bytes a second over the last [`RATE_OVER`] seconds of waiting; `None`: not long enough yet.
+    /// Bytes a second over the last [`RATE_OVER`] seconds of waiting, 4 GB/s at most; `None`: not long enough yet.
     pub fn rate(&self) -> Option<u64> {
-        self.rate
+        self.rate.map(|rate| u64::from(rate.get()) - 1)
     }
 }
 

@@ -23,7 +23,7 @@ const ASKED: [(&str, &str, usize); 3] = [("GET", "/small", 0), ("POST", "/small"
 const LONG: usize = 40_000;
 const RESTING: usize = 2_000;
 /// What a connection that rests may hold, in bytes; its socket is the kernel's.
-const RESTED: f64 = 1_300.0;
+const RESTED: f64 = 1_250.0;
 /// What a request over HTTP/2 may ask of the allocator, for each of [`ASKED`]: its stream, which has several holders.
 const OVER_HTTP2: u64 = 1;
 

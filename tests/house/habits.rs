@@ -39,7 +39,6 @@ const BOOLS: &[(&str, &str)] = &[
     ("src/proxy/exchange.rs", "broke"),
     ("src/proxy/front.rs", "note"),
     ("src/proxy/overload.rs", "look"),
-    ("src/proxy/serve.rs", "connection"),
     ("src/reliability/breaker/hold.rs", "close"),
     ("src/reliability/idle.rs", "preset"),
     ("src/reliability/incident/head.rs", "join"),

@@ -32,8 +32,7 @@ pub trait Abort: std::fmt::Debug {
     fn abort(&self);
 }
 
-/// What one client connection holds, and whether it goes on.
-#[derive(Debug)]
+/// What one client connection holds, and whether it goes on. Each connection has one, so it is kept small.
 pub struct Account {
     budget: Arc<MemoryBudget>,
     client: Cell<u32>,
@@ -52,8 +51,8 @@ pub struct Account {
     /// Whose connections it uses, as an address.
     pool: Cell<usize>,
     cut: Cell<Option<CutReason>>,
-    waker: RefCell<Option<Waker>>,
-    conn: RefCell<Option<Weak<dyn Abort>>>,
+    waker: Cell<Option<Waker>>,
+    conn: Cell<Option<Weak<dyn Abort>>>,
     /// What a look at it saw last: bytes that had moved, and since when they have not moved on by what it holds.
     seen: Cell<(u64, Option<Instant>)>,
 }
@@ -100,6 +99,15 @@ pub fn charging<T>(account: Option<Rc<Account>>, act: impl FnOnce() -> T) -> T {
     act()
 }
 
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account")
+            .field("client", &self.client)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Account {
     fn new(budget: &Arc<MemoryBudget>, client: u32) -> Rc<Self> {
         Rc::new(Self {
@@ -116,8 +124,8 @@ impl Account {
             awaited: Cell::new(false),
             pool: Cell::new(0),
             cut: Cell::new(None),
-            waker: RefCell::new(None),
-            conn: RefCell::default(),
+            waker: Cell::default(),
+            conn: Cell::default(),
             seen: Cell::new((0, None)),
         })
     }
@@ -146,7 +154,7 @@ impl Account {
     /// Its connection, to be reset when it is ended.
     pub fn watch<C: Abort + 'static>(&self, conn: &Rc<C>) {
         let conn: Weak<dyn Abort> = Rc::<C>::downgrade(conn);
-        self.conn.replace(Some(conn));
+        self.conn.set(Some(conn));
     }
 
     /// Bytes of blocks that bodies of its requests are kept in.
@@ -225,7 +233,9 @@ impl Account {
 
     /// Has its task polled.
     fn wake(&self) {
-        self.waker.borrow().iter().for_each(Waker::wake_by_ref);
+        let waker = self.waker.take();
+        waker.iter().for_each(Waker::wake_by_ref);
+        self.waker.set(waker);
     }
 
     /// Why it is being ended.
@@ -318,7 +328,7 @@ impl<F: Future<Output = ()>> Future for Charged<F> {
         let _before = PreviousAccount(CURRENT.with(|current| current.replace(Some(Rc::clone(&account)))));
         if account.cut.get().is_some() {
             // A reset frees what the kernel holds for it; an orderly close would wait for a client that does not read.
-            if let Some(conn) = account.conn.borrow().as_ref().and_then(Weak::upgrade) {
+            if let Some(conn) = account.conn.take().and_then(|conn| conn.upgrade()) {
                 conn.abort();
             }
             self.task = None;
@@ -326,10 +336,8 @@ impl<F: Future<Output = ()>> Future for Charged<F> {
         let polled = self.task.as_mut().map_or(Poll::Ready(()), |task| task.as_mut().poll(cx));
         account.publish();
         if polled.is_pending() && self.home.is_some() {
-            let mut waker = account.waker.borrow_mut();
-            if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                *waker = Some(cx.waker().clone());
-            }
+            let known = account.waker.take().filter(|waker| waker.will_wake(cx.waker()));
+            account.waker.set(Some(known.unwrap_or_else(|| cx.waker().clone())));
         }
         polled
     }

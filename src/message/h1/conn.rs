@@ -5,7 +5,7 @@
 //! while a body is being read, its [`super::reader::BodyReader`] has them.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -27,7 +27,7 @@ const MOST_EMPTY_LINES: u8 = 2;
 pub struct H1Conn {
     stream: ByteStream,
     /// Interim responses that are yet to be written, where there are any.
-    queue: RefCell<Option<Box<Buf>>>,
+    queue: Cell<Option<Box<Buf>>>,
     /// Not to be used for another message.
     spoilt: Cell<bool>,
     /// The last body that came was long: the next read makes room for another.
@@ -61,7 +61,7 @@ impl H1Conn {
     pub fn new(io: Io, ahead: Buf, slot: Option<Box<dyn Any>>) -> Rc<Self> {
         Rc::new(Self {
             stream: ByteStream::new(io, ahead, slot),
-            queue: RefCell::default(),
+            queue: Cell::default(),
             spoilt: Cell::new(false),
             long: Cell::new(false),
             short: Cell::new(false),
@@ -218,18 +218,23 @@ impl H1Conn {
 
     /// Puts an interim response before whatever is written next.
     pub fn queue(&self, bytes: &[u8]) {
-        self.queue.borrow_mut().get_or_insert_default().put(bytes);
+        let mut queue = self.queue.take().unwrap_or_default();
+        queue.put(bytes);
+        self.queue.set(Some(queue));
     }
 
     /// Writes what was queued.
     pub fn poll_queue(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut queued = self.queue.borrow_mut();
-        let Some(queue) = queued.as_mut() else { return Poll::Ready(Ok(())) };
+        let Some(mut queue) = self.queue.take() else { return Poll::Ready(Ok(())) };
         while !queue.is_empty() {
-            let n = ready!(self.stream.poll_write(cx, queue.filled(), &[]))?;
-            queue.consume(n);
+            match self.stream.poll_write(cx, queue.filled(), &[]) {
+                Poll::Ready(written) => queue.consume(written?),
+                Poll::Pending => {
+                    self.queue.set(Some(queue));
+                    return Poll::Pending;
+                }
+            }
         }
-        *queued = None;
         self.stream.poll_flush(cx)
     }
 }
