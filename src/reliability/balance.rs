@@ -136,6 +136,17 @@ mod tests {
     }
 
     proptest! {
+        /// A slow answer that somebody waited for costs its endpoint as much.
+        #[test]
+        fn what_was_given_up_costs_no_more_than_its_answer_would_have(held: u16, waited: u16, more: u16) {
+            let (t0, millis) = (Instant::now(), |millis: u16| Duration::from_millis(millis.into()));
+            let before = PeakEwma::new(t0).with(Verdict::Good, millis(held), t0);
+            let given_up = before.unanswered(millis(waited), t0);
+            prop_assert!(given_up.at(t0) >= before.at(t0));
+            let answered = before.with(Verdict::Good, millis(waited) + millis(more), t0);
+            prop_assert!(given_up.at(t0) <= answered.at(t0).max(before.at(t0)));
+        }
+
         #[test]
         fn the_best_rank_there_is_comes_first(ranks in prop::collection::vec(any_rank(), 1..8), draw: u64) {
             let picked = pick(|at| ranks[at], |_| 1.0, ranks.len(), draw).expect("there is one");

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::support::frames::{END_HEADERS, HEADERS, Wire, frame, get};
 use crate::support::h2::{self, H2Client};
-use crate::support::proxy::{Proxy, ingress_to, proxy};
+use crate::support::proxy::{Proxy, ingress_to, limited, proxy};
 use crate::support::raw::{self, Client, Response};
 use crate::support::secure::issue;
 use crate::support::upstream::{Answer, Upstream, status};
@@ -62,19 +62,6 @@ impl Kept {
     }
 }
 
-fn limited(backend: &Upstream, limits: &str) -> Proxy {
-    proxy(&format!(
-        r#"
-            [ingress]
-            listen = "127.0.0.1:0"
-            limits = {{ {limits} }}
-            [upstreams.backend]
-            endpoints = ["{}"]
-        "#,
-        backend.address
-    ))
-}
-
 fn connections(proxy: &Proxy) -> f64 {
     proxy.metric("listener_connections", "ingress")
 }
@@ -86,7 +73,7 @@ fn refused(answer: &Response) -> (u16, Option<&str>) {
 #[test]
 fn header_bytes_and_header_count_bound_a_head() {
     let backend = Upstream::start(status(200));
-    let proxy = limited(&backend, "header_bytes = \"8KiB\", header_count = 20");
+    let proxy = limited(backend.address, "header_bytes = \"8KiB\", header_count = 20", "");
     for http in BOTH {
         let long = |bytes: usize| format!("X-Long: {}\r\n", "x".repeat(bytes));
         let many = |fields: usize| (0..fields).map(|nth| format!("X-{nth}: 1\r\n")).collect::<String>();
@@ -104,7 +91,7 @@ fn header_bytes_and_header_count_bound_a_head() {
 #[test]
 fn header_read_ends_a_connection_whose_head_does_not_come() {
     let backend = Upstream::start(slow());
-    let proxy = limited(&backend, "header_read = \"400ms\", keep_alive = \"60s\"");
+    let proxy = limited(backend.address, "header_read = \"400ms\", keep_alive = \"60s\"", "");
     let half = |stream| frame(HEADERS, END_HEADERS, stream, &[0; 100])[..50].to_vec();
     let begun = frame(HEADERS, 0, 1, &[0x82]);
     let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &[])].concat();
@@ -172,7 +159,7 @@ fn header_read_ends_a_tls_connection_that_says_nothing() {
 #[test]
 fn keep_alive_ends_an_idle_connection() {
     let backend = Upstream::start(status(200));
-    let proxy = limited(&backend, "keep_alive = \"400ms\", header_read = \"60s\"");
+    let proxy = limited(backend.address, "keep_alive = \"400ms\", header_read = \"60s\"", "");
     for http in BOTH {
         let mut client = Kept::to(http, proxy.ingress());
         assert_eq!(client.get(), Some(200), "{http:?}");
@@ -184,7 +171,7 @@ fn keep_alive_ends_an_idle_connection() {
 #[test]
 fn requests_per_connection_are_as_many_as_are_written() {
     let backend = Upstream::start(status(200));
-    let proxy = limited(&backend, "requests_per_connection = 3");
+    let proxy = limited(backend.address, "requests_per_connection = 3", "");
     for http in BOTH {
         let mut client = Kept::to(http, proxy.ingress());
         let statuses: Vec<Option<u16>> = (0..4).map(|_| client.get()).collect();
@@ -196,7 +183,7 @@ fn requests_per_connection_are_as_many_as_are_written() {
 #[test]
 fn connections_are_counted_alike() {
     let backend = Upstream::start(status(200));
-    let proxy = limited(&backend, "connections = 1");
+    let proxy = limited(backend.address, "connections = 1", "");
     for http in BOTH {
         let mut client = Kept::to(http, proxy.ingress());
         assert_eq!(client.get(), Some(200), "{http:?}");
@@ -210,7 +197,7 @@ fn connections_are_counted_alike() {
 #[test]
 fn h2_streams_are_taken_at_once_and_no_more() {
     let backend = Upstream::start(Arc::new(|_, _| true)); // never answers
-    let proxy = limited(&backend, "h2_streams = 3");
+    let proxy = limited(backend.address, "h2_streams = 3", "");
     let mut wire = Wire::open(TcpStream::connect(proxy.ingress()).expect("connects"), 65_535).expect("opens");
     wire.put(&(0..5).flat_map(|nth| get(nth * 2 + 1, "/")).collect::<Vec<u8>>());
     eventually("three are asked for", || {

@@ -3,23 +3,9 @@ use std::sync::Arc;
 
 use crate::support::eventually;
 use crate::support::h2::{H2Client, upstream_that_resets_once};
-use crate::support::proxy::{Proxy, ingress_to, proxy};
+use crate::support::proxy::{ingress_to, limited};
 use crate::support::raw::Client;
 use crate::support::upstream::{Answer, Upstream, bytes, status};
-
-fn limited(backend: &Upstream, limits: &str, more: &str) -> Proxy {
-    proxy(&format!(
-        r#"
-            [ingress]
-            listen = "127.0.0.1:0"
-            limits = {{ {limits} }}
-            [upstreams.backend]
-            endpoints = ["{}"]
-            {more}
-        "#,
-        backend.address
-    ))
-}
 
 /// Half of the answer at once, the other half a moment later.
 fn halting(millis: u64) -> Arc<Answer> {
@@ -33,7 +19,7 @@ fn halting(millis: u64) -> Arc<Answer> {
 #[test]
 fn a_connection_with_prior_knowledge_counts_against_its_listener() {
     let backend = Upstream::start(status(200));
-    let proxy = limited(&backend, "connections = 1", "");
+    let proxy = limited(backend.address, "connections = 1", "");
     let mut held = H2Client::to(proxy.ingress());
     assert_eq!(held.get("http://a/1").expect("answered").status, 200);
     assert_eq!(proxy.metric("listener_connections", "ingress"), 1.0);
@@ -69,7 +55,7 @@ fn an_authority_that_no_host_field_could_say_is_refused() {
 #[test]
 fn the_number_of_fields_is_limited() {
     let backend = Upstream::start(status(200));
-    let proxy = limited(&backend, "header_count = 10", "");
+    let proxy = limited(backend.address, "header_count = 10", "");
     let mut client = H2Client::to(proxy.ingress());
     let mut request = http::Request::get("http://a/").body(()).expect("a request");
     for n in 0..11 {
@@ -213,7 +199,7 @@ fn is_closed(stream: &mut std::net::TcpStream) -> bool {
 #[test]
 fn a_connection_that_never_asks_anything_is_ended() {
     let backend = Upstream::start(status(200));
-    let proxy = limited(&backend, "header_read = \"1s\", keep_alive = \"1s\"", "");
+    let proxy = limited(backend.address, "header_read = \"1s\", keep_alive = \"1s\"", "");
     let mut silent = Client::to(proxy.ingress());
     // The preface and empty settings.
     silent.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
@@ -229,7 +215,7 @@ fn a_connection_that_never_asks_anything_is_ended() {
 #[test]
 fn a_connection_with_an_open_stream_is_not_idle() {
     let backend = Upstream::start(halting(3_500));
-    let proxy = limited(&backend, "header_read = \"1s\", keep_alive = \"1s\"", "");
+    let proxy = limited(backend.address, "header_read = \"1s\", keep_alive = \"1s\"", "");
     let mut client = H2Client::to(proxy.ingress());
     assert_eq!(client.get("http://a/").expect("whole").text(), "1234567890");
 }
@@ -246,7 +232,7 @@ fn a_request_is_served_beside_those_that_last_however_long_the_connection_is_the
         while matches!(stream.read(&mut [0; 64]), Err(error) if error.kind() == ErrorKind::WouldBlock) {}
         false
     }));
-    let proxy = limited(&backend, "keep_alive = \"30s\"", "timeouts = { first_byte = \"1s\" }\n");
+    let proxy = limited(backend.address, "keep_alive = \"30s\"", "timeouts = { first_byte = \"1s\" }\n");
     let mut client = H2Client::to(proxy.ingress());
     let hold = |client: &mut H2Client| {
         let hits = backend.hits();
@@ -267,7 +253,7 @@ fn a_request_is_served_beside_those_that_last_however_long_the_connection_is_the
 fn a_client_that_does_not_read_lets_its_upstream_go_when_its_time_is_over() {
     let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", 4 << 20, "x".repeat(4 << 20));
     let backend = Upstream::start(crate::support::upstream::bytes(large, true));
-    let proxy = limited(&backend, "keep_alive = \"30s\"", "timeouts = { idle = \"1s\" }\n");
+    let proxy = limited(backend.address, "keep_alive = \"30s\"", "timeouts = { idle = \"1s\" }\n");
     let mut client = H2Client::with_window(proxy.ingress(), 1_000);
     let asked = client.ask(http::Request::get("http://a/").body(()).expect("a request"), None);
     eventually("its exchange is over", || {
@@ -282,8 +268,11 @@ fn a_client_that_does_not_read_lets_its_upstream_go_when_its_time_is_over() {
 fn a_client_that_reads_slowly_is_not_one_that_does_not_read() {
     let long = format!("HTTP/1.1 200 OK\r\nContent-Length: 80000\r\n\r\n{}", "x".repeat(80_000));
     let backend = Upstream::start(crate::support::upstream::bytes(long, true));
-    let proxy =
-        limited(&backend, "header_read = \"1s\", keep_alive = \"1s\"", "timeouts = { idle = \"3s\" }\n");
+    let proxy = limited(
+        backend.address,
+        "header_read = \"1s\", keep_alive = \"1s\"",
+        "timeouts = { idle = \"3s\" }\n",
+    );
     let mut client = H2Client::with_window(proxy.ingress(), 1_000);
     let asked = client.ask(http::Request::get("http://a/").body(()).expect("a request"), None).expect("sent");
     let began = std::time::Instant::now();
@@ -297,7 +286,7 @@ fn an_upstream_that_falls_silent_within_its_answer_is_told_by_a_reset() {
     let backend = Upstream::start(halting(8_000));
     for limit in ["idle", "total"] {
         let proxy =
-            limited(&backend, "keep_alive = \"30s\"", &format!("timeouts = {{ {limit} = \"1s\" }}\n"));
+            limited(backend.address, "keep_alive = \"30s\"", &format!("timeouts = {{ {limit} = \"1s\" }}\n"));
         let mut client = H2Client::to(proxy.ingress());
         assert!(client.get("http://a/").is_none(), "{limit}");
         let told = "outcome=\"upstream_failed\"";

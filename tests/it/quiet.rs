@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::frames::{RST_STREAM, Wire, get};
 use crate::support::h2::H2Client;
-use crate::support::proxy::{Proxy, ingress_to, proxy};
+use crate::support::proxy::{Proxy, ingress_to, limited};
 use crate::support::raw::Client;
 use crate::support::upstream::{Upstream, status};
 use crate::support::{eventually, pace, within};
@@ -122,17 +122,7 @@ fn a_quiet_call_lasts_as_long_as_its_client_answers_pings() {
 #[test]
 fn a_long_rest_ends_soon_after_its_time_and_never_before() {
     let backend = Upstream::start(status(200));
-    let limits = "keep_alive = \"10s\", header_read = \"60s\"";
-    let proxy = proxy(&format!(
-        r#"
-            [ingress]
-            listen = "127.0.0.1:0"
-            limits = {{ {limits} }}
-            [upstreams.backend]
-            endpoints = ["{}"]
-        "#,
-        backend.address
-    ));
+    let proxy = limited(backend.address, "keep_alive = \"10s\", header_read = \"60s\"", "");
     let mut client = Client::to(proxy.ingress());
     let mut asked = Instant::now();
     for _ in 0..2 {

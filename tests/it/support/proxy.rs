@@ -327,3 +327,18 @@ pub fn ingress_to(backend: SocketAddr, more: &str) -> Proxy {
         "#
     ))
 }
+
+/// The same, with `limits` for its clients.
+pub fn limited(backend: SocketAddr, limits: &str, more: &str) -> Proxy {
+    proxy(&format!(
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            limits = {{ {limits} }}
+
+            [upstreams.backend]
+            endpoints = ["{backend}"]
+            {more}
+        "#
+    ))
+}
