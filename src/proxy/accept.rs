@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
-use super::client::{Client, Terms};
+use super::client::{Allowed, Client, Terms};
 use super::route::Entrance;
 use super::worker::Worker;
 use super::{serve, serve_h2};
-use crate::config::{ClientLimits, Traces};
+use crate::config::Traces;
 use crate::message::account::Charged;
 use crate::message::io::Io;
 use crate::net::acceptor::{Accepted, Acceptor, FailureStreak, Uses};
@@ -115,8 +115,14 @@ pub async fn accept(listener: TcpListener, door: ListenerDoor, worker: Rc<Worker
         };
         let _ = tcp.set_nodelay(true); // only a matter of speed
         let terms = match last.take() {
-            Some(last) if allowed.is_as(&last) => last,
-            _ => Rc::new(allowed.at(&door, &worker, &drain)),
+            Some(last) if last.allowed == allowed => last,
+            _ => Rc::new(Terms {
+                worker: Rc::clone(&worker),
+                entrance: Arc::clone(&door.entrance),
+                secure: door.tls.is_some(),
+                allowed,
+                drain: drain.clone(),
+            }),
         };
         last = Some(Rc::clone(&terms));
         let client = Client { terms, peer, forwarded: RefCell::default() };
@@ -147,13 +153,6 @@ fn serve(client: Rc<Client>, tcp: TcpStream, server: Option<tls::Server>, slot: 
     }
 }
 
-/// What holds for a new connection, as the config in force says.
-struct Allowed {
-    limits: Arc<ClientLimits>,
-    trusted_hops: u8,
-    begin_traces: bool,
-}
-
 impl Allowed {
     fn to(worker: &Worker, entrance: &Entrance) -> Self {
         let world = worker.registry.snapshot();
@@ -168,24 +167,6 @@ impl Allowed {
         };
         Self { limits, trusted_hops: 0, begin_traces: false }
     }
-
-    fn at(self, door: &ListenerDoor, worker: &Rc<Worker>, drain: &Drain) -> Terms {
-        Terms {
-            worker: Rc::clone(worker),
-            entrance: Arc::clone(&door.entrance),
-            secure: door.tls.is_some(),
-            limits: self.limits,
-            trusted_hops: self.trusted_hops,
-            begin_traces: self.begin_traces,
-            drain: drain.clone(),
-        }
-    }
-
-    /// Is it what `terms` say?
-    fn is_as(&self, terms: &Terms) -> bool {
-        self.limits == terms.limits
-            && (self.trusted_hops, self.begin_traces) == (terms.trusted_hops, terms.begin_traces)
-    }
 }
 
 /// A handshake that fails or stalls is the client's affair; it costs a slot for as long as a head may take.
@@ -199,8 +180,7 @@ async fn after_handshake(
     if !says_hello(&client, &tcp, begun).await {
         return;
     }
-    let left =
-        client.terms.limits.header_read.saturating_sub(clock::instant().saturating_duration_since(begun));
+    let left = client.limits().header_read.saturating_sub(clock::instant().saturating_duration_since(begun));
     if let Some((io, h2)) = Box::pin(handshake(&server, tcp, left)).await {
         match h2 {
             true => Box::pin(serve_h2::connection(client, io, slot)).await,

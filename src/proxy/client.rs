@@ -24,14 +24,21 @@ pub struct Terms {
     pub entrance: Arc<Entrance>,
     /// True when they speak TLS.
     pub secure: bool,
+    /// What the config says.
+    pub allowed: Allowed,
+    /// Is the process leaving?
+    pub drain: Drain,
+}
+
+/// What holds for connections that come now, as the config in force says.
+#[derive(PartialEq)]
+pub struct Allowed {
     /// What a client may ask.
     pub limits: Arc<ClientLimits>,
     /// Proxies in front that are believed.
     pub trusted_hops: u8,
     /// Does a trace begin here?
     pub begin_traces: bool,
-    /// Is the process leaving?
-    pub drain: Drain,
 }
 
 /// How a connection came in; the same for all of its exchanges.
@@ -49,9 +56,14 @@ pub struct Client {
 const CAME_TO_ASK: Duration = Duration::from_secs(1);
 
 impl Client {
+    /// What it may ask.
+    pub fn limits(&self) -> &ClientLimits {
+        &self.terms.allowed.limits
+    }
+
     /// Until when the first byte of a connection that came at `begun` is waited for.
     pub fn asks_by(&self, begun: Instant) -> Instant {
-        let most = self.terms.limits.header_read;
+        let most = self.limits().header_read;
         begun + if self.terms.drain.is_requested() { most.min(CAME_TO_ASK) } else { most }
     }
 
@@ -61,20 +73,20 @@ impl Client {
             entrance: &self.terms.entrance,
             peer: self.peer.ip(),
             secure: self.terms.secure,
-            trusted_hops: self.terms.trusted_hops,
-            begin_traces: self.terms.begin_traces,
+            trusted_hops: self.terms.allowed.trusted_hops,
+            begin_traces: self.terms.allowed.begin_traces,
             forwarded: &self.forwarded,
         }
     }
 
     /// Opens the exchange of a head.
     pub fn exchange(&self, head: &RequestHead, now: Instant) -> Exchange {
-        let client = fields::client_ip(&head.store, self.peer.ip(), self.terms.trusted_hops);
-        if self.terms.trusted_hops == 0 && *self.terms.entrance == Entrance::Ingress {
+        let client = fields::client_ip(&head.store, self.peer.ip(), self.terms.allowed.trusted_hops);
+        if self.terms.allowed.trusted_hops == 0 && *self.terms.entrance == Entrance::Ingress {
             self.terms.worker.front.note(self.peer.ip(), head.store.known(Known::XForwardedFor).is_some());
         }
         let mut exchange = Exchange::open(&self.terms.worker, head, client, now);
-        (exchange.secure, exchange.forwarded) = (self.terms.secure, self.terms.trusted_hops > 0);
+        (exchange.secure, exchange.forwarded) = (self.terms.secure, self.terms.allowed.trusted_hops > 0);
         exchange
     }
 
@@ -85,7 +97,7 @@ impl Client {
     }
 
     pub(super) fn head_limits(&self) -> HeadLimits {
-        HeadLimits { bytes: self.terms.limits.header_bytes, fields: self.terms.limits.header_count }
+        HeadLimits { bytes: self.limits().header_bytes, fields: self.limits().header_count }
     }
 }
 

@@ -56,7 +56,7 @@ async fn speaks_h1(client: Rc<Client>, conn: Rc<H1Conn>) {
         }
         None => return,
     }
-    let (mut served, at) = (0, clock::instant() + client.terms.limits.header_read);
+    let (mut served, at) = (0, clock::instant() + client.limits().header_read);
     let mut came = first_byte(&client, &conn, &mut timer, at).await;
     let after = loop {
         if came != FirstByte::Came {
@@ -65,8 +65,8 @@ async fn speaks_h1(client: Rc<Client>, conn: Rc<H1Conn>) {
         match Box::pin(busy(&client, &conn, &mut timer, &mut served)).await {
             After::Next(ended) => {
                 client.rest();
-                let at = ended + client.terms.limits.keep_alive;
-                came = match client.terms.limits.keep_alive < LONG_REST {
+                let at = ended + client.limits().keep_alive;
+                came = match client.limits().keep_alive < LONG_REST {
                     true => first_byte(&client, &conn, &mut timer, at).await,
                     false => rest(&client, &conn, &mut timer, at).await,
                 };
@@ -74,7 +74,7 @@ async fn speaks_h1(client: Rc<Client>, conn: Rc<H1Conn>) {
             after @ (After::Close | After::Linger | After::Abort) => break after,
         }
     };
-    leave(conn.stream(), &mut timer, after, &client.terms.limits).await;
+    leave(conn.stream(), &mut timer, after, client.limits()).await;
 }
 
 /// Does the connection begin with the HTTP/2 preface? `None`: it ended before it began.
@@ -98,7 +98,7 @@ fn speaks_h2(client: &Client, conn: &H1Conn, timer: &mut Deadline) -> impl Futur
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
                 Poll::Pending => {
                     let at = match conn.stream().has_ahead() {
-                        true => begun + client.terms.limits.header_read,
+                        true => begun + client.limits().header_read,
                         false => client.asks_by(begun),
                     };
                     return timer.poll_passed(cx, Some(at)).map(|()| None);
@@ -116,12 +116,12 @@ async fn busy(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline, served: 
             Err(after) => return after,
         };
         *served += 1;
-        let last = client.terms.limits.requests_per_connection.is_some_and(|most| *served >= most);
+        let last = client.limits().requests_per_connection.is_some_and(|most| *served >= most);
         timer.begin();
         let after = exchange(client, conn, timer, &head, last).await;
         account::waits(false, false);
         let After::Next(ended) = after else { return after };
-        let at = ended + client.terms.limits.keep_alive.min(RESTS_AFTER);
+        let at = ended + client.limits().keep_alive.min(RESTS_AFTER);
         match first_byte(client, conn, timer, at).await {
             FirstByte::Came => {}
             FirstByte::Late => return After::Next(ended),
@@ -153,13 +153,14 @@ fn first_byte(
     })
 }
 
-/// The same, where it may take long.
+/// The same, where it may take long: the worker has it look.
 fn rest(
     client: &Client,
     conn: &H1Conn,
     timer: &mut Deadline,
     at: Instant,
 ) -> impl Future<Output = FirstByte> {
+    timer.let_go();
     poll_fn(move |cx| {
         let came = match poll_first_byte(cx, client, conn) {
             Poll::Pending if timer.has_passed(at) => Poll::Ready(FirstByte::Late),
@@ -190,7 +191,7 @@ async fn read_head(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> 
             return Poll::Ready(Some(read));
         }
         // Read the clock only for a head that did not come in one piece.
-        let at = *at.get_or_insert_with(|| clock::instant() + client.terms.limits.header_read);
+        let at = *at.get_or_insert_with(|| clock::instant() + client.limits().header_read);
         timer.poll_passed(cx, Some(at)).map(|()| None)
     })
     .await;
@@ -209,7 +210,7 @@ async fn read_head(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> 
     let edits = Edits { add: add.as_bytes(), ..Edits::default() };
     let towards = Towards { version: Version::H11, framing: head.framing, keep: false };
     let mut pump = Pump::new(head.framing, |out| write::response(out, &head, &edits, towards));
-    let at = clock::instant() + client.terms.limits.header_read;
+    let at = clock::instant() + client.limits().header_read;
     poll_fn(|cx| match pump.poll(cx, conn, &mut body) {
         Poll::Ready(_) => Poll::Ready(()),
         Poll::Pending => timer.poll_passed(cx, Some(at)),
@@ -238,7 +239,7 @@ async fn exchange(
             Err(error) => gateway.refusal(head, &mut exchange, &error),
         }
     } else {
-        let waiting = WaitingClient::H1 { conn, patience: client.terms.limits.half_close };
+        let waiting = WaitingClient::H1 { conn, patience: client.limits().half_close };
         // Gone before the answer is sent: a connection whose body was not read to its end does not go on.
         let mut body = Body::h1(conn, head.framing);
         gateway.answer(head, &mut body, &client.origin(), &mut exchange, timer, Some(waiting)).await

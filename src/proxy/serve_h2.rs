@@ -48,7 +48,7 @@ const RESTED: Duration = Duration::from_secs(1);
 
 /// Serves a connection that speaks HTTP/2.
 pub async fn connection(client: Rc<Client>, io: Io, slot: Box<dyn std::any::Any>) {
-    let limits = H2Limits { head: client.head_limits(), streams: client.terms.limits.h2_streams };
+    let limits = H2Limits { head: client.head_limits(), streams: client.limits().h2_streams };
     let conn = H2Conn::server(ByteStream::new(io, Buf::default(), Some(slot)), limits, clock::instant());
     account::with_current(|account| account.watch(&conn));
     let mut timer = Deadline::default();
@@ -63,7 +63,7 @@ pub async fn connection(client: Rc<Client>, io: Io, slot: Box<dyn std::any::Any>
         Some(Over::Broken) | None => After::Close,
         Some(Over::Fault(_) | Over::Done) => After::Linger,
     };
-    leave(conn.stream(), &mut timer, after, &client.terms.limits).await;
+    leave(conn.stream(), &mut timer, after, client.limits()).await;
 }
 
 /// Streams that came and lanes that wait for them.
@@ -177,14 +177,10 @@ impl<'a> Service<'a> {
 
     fn accept(&mut self, now: Instant) {
         for _ in 0..self.conn.take_malformed() {
-            let id = self.client.terms.worker.new_request_id(now);
+            let (worker, peer) = (&self.client.terms.worker, self.client.peer.ip());
+            let id = worker.new_request_id(now);
             let error = ProxyError::Malformed(Malformed::Syntax);
-            self.client.terms.worker.unread(
-                self.client.peer.ip(),
-                &error,
-                id.as_slice(),
-                Version::H2.label(),
-            );
+            worker.unread(peer, &error, id.as_slice(), Version::H2.label());
         }
         while let Some(accepted) = AcceptedStream::next(self.conn) {
             self.served += 1;
@@ -198,7 +194,7 @@ impl<'a> Service<'a> {
                 }
             }
         }
-        let most = self.client.terms.limits.requests_per_connection;
+        let most = self.client.limits().requests_per_connection;
         if self.asked.is_none() && most.is_some_and(|most| self.served >= most) {
             self.ask_to_leave(now);
         }
@@ -232,7 +228,7 @@ impl<'a> Service<'a> {
         if self.conn.written() != self.written.0 {
             self.written = (self.conn.written(), now);
         }
-        let ClientLimits { keep_alive, header_read, .. } = *self.client.terms.limits;
+        let ClientLimits { keep_alive, header_read, .. } = *self.client.limits();
         let partial = self.conn.partial().map(|since| (since + header_read, Act::Stall));
         let unheard = (!self.conn.is_heard()).then_some((self.began + header_read, Act::Unheard));
         let leaving = match self.asked {

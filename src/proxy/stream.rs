@@ -235,7 +235,7 @@ async fn refuse(client: &Client, stream: &Rc<H2Stream>, malformed: Malformed, ti
         write::answer(encoder, out, &head, &edits)
     });
     let mut sender = Sender::new(Rc::clone(stream));
-    let at = clock::instant() + client.terms.limits.header_read;
+    let at = clock::instant() + client.limits().header_read;
     poll_fn(|cx| {
         if sender.poll(cx, &mut body).is_ready() || stream.poll_gone(cx).is_ready() {
             return Poll::Ready(());

@@ -59,19 +59,19 @@ impl Deadline {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(()) => self.armed = None,
             }
-            let now = clock::instant();
-            if at <= now {
-                self.grace = pauses::since(self.paused, now);
-                if wanted + self.grace <= now {
-                    return Poll::Ready(());
-                }
+            if self.has_passed(wanted) {
+                return Poll::Ready(());
             }
         }
     }
 
-    /// Has `at` passed? For whoever is polled then by something else: nothing is armed, and what was is let go.
-    pub fn has_passed(&mut self, at: Instant) -> bool {
+    /// Lets the timer go, which the next [`Self::poll_passed`] makes anew.
+    pub fn let_go(&mut self) {
         (self.sleep, self.armed) = (None, None);
+    }
+
+    /// Has `at` passed? Arms nothing: for whoever is polled then by something else.
+    pub fn has_passed(&mut self, at: Instant) -> bool {
         let now = clock::instant();
         if at + self.grace <= now {
             self.grace = pauses::since(self.paused, now);

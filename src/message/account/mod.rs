@@ -370,6 +370,11 @@ mod tests {
         budget
     }
 
+    /// Its budget is used up by few buffers.
+    fn worker() -> (Arc<MemoryBudget>, Rc<Accounts>) {
+        (tight(), Rc::new(Accounts::new(Instant::now())))
+    }
+
     /// A task that fills `buffers` buffers and then waits for ever.
     async fn holder(buffers: usize) {
         let mut held: Vec<Buf> = Vec::new();
@@ -383,7 +388,7 @@ mod tests {
 
     #[test]
     fn what_a_task_holds_is_counted_for_its_client_and_gone_with_it() {
-        let (budget, home) = (tight(), Rc::new(Accounts::new(Instant::now())));
+        let (budget, home) = worker();
         let mut task = Charged::connection(home.open(&budget, 7), &home, holder(3));
         assert!(poll(&mut task).is_pending());
         assert_eq!((budget.held(), budget.of_client(7)), (3 * SIZE, 3 * SIZE));
@@ -401,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_buffer_is_credited_to_whoever_it_was_charged_to() {
-        let (budget, home) = (tight(), Rc::new(Accounts::new(Instant::now())));
+        let (budget, home) = worker();
         let slot: Rc<RefCell<Option<Buf>>> = Rc::default();
         let filled = Rc::clone(&slot);
         let task = async move {
@@ -422,7 +427,7 @@ mod tests {
 
     #[test]
     fn a_buffer_that_was_taken_for_nobody_is_credited_to_nobody() {
-        let (budget, home) = (tight(), Rc::new(Accounts::new(Instant::now())));
+        let (budget, home) = worker();
         let mut buf = Buf::default();
         buf.put(b"before there was a task");
         let slot = Rc::new(RefCell::new(Some(buf)));
@@ -442,7 +447,7 @@ mod tests {
 
     #[test]
     fn a_stall_counts_until_the_kernel_has_been_asked() {
-        let (budget, home) = (tight(), Rc::new(Accounts::new(Instant::now())));
+        let (budget, home) = worker();
         let stalls = async {
             with_current(|account| account.waits(true, true));
             poll_fn(|_| Poll::Pending).await
@@ -468,7 +473,7 @@ mod tests {
 
     #[test]
     fn an_account_that_is_ended_takes_its_task_with_it() {
-        let (budget, home) = (tight(), Rc::new(Accounts::new(Instant::now())));
+        let (budget, home) = worker();
         let account = home.open(&budget, 7);
         let mut task = Charged::connection(Rc::clone(&account), &home, holder(2));
         assert!(poll(&mut task).is_pending());
@@ -510,7 +515,7 @@ mod tests {
 
     #[test]
     fn a_client_that_turns_out_to_be_another_takes_its_bytes_along() {
-        let (budget, home) = (tight(), Rc::new(Accounts::new(Instant::now())));
+        let (budget, home) = worker();
         let account = home.open(&budget, 7);
         let mut task = Charged::connection(Rc::clone(&account), &home, holder(2));
         assert!(poll(&mut task).is_pending());

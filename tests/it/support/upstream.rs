@@ -76,7 +76,7 @@ impl Upstream {
         let listener = held.unwrap_or_else(|| Arc::new(bound(address)));
         listener.listen(128).expect("listens");
         let upstream = Self {
-            address: listener.local_addr().ok().and_then(|one| one.as_socket()).expect("bound"),
+            address: address_of(&listener),
             seen: Arc::default(),
             raw: Arc::default(),
             connections: Arc::default(),
@@ -172,14 +172,18 @@ pub fn nobody() -> SocketAddr {
 
 /// Bound by its number: a port that the kernel chose is given up when a socket ceases to listen (`tcp_disconnect` in Linux).
 fn bound(address: SocketAddr) -> Socket {
-    let bound = |address: SocketAddr| {
+    let at = |address: SocketAddr| {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
         socket.set_reuse_address(true).expect("sets");
         socket.bind(&address.into()).expect("binds");
         socket
     };
-    let chosen = bound(address);
-    bound(chosen.local_addr().ok().and_then(|one| one.as_socket()).expect("bound"))
+    let chosen = at(address);
+    at(address_of(&chosen))
+}
+
+fn address_of(socket: &Socket) -> SocketAddr {
+    socket.local_addr().ok().and_then(|one| one.as_socket()).expect("bound")
 }
 
 impl Drop for Upstream {
